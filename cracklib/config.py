@@ -1,0 +1,48 @@
+"""Constants and environment settings, in one place.
+
+Environment variables
+---------------------
+CRACKLIB_ENGINE         ``openvino`` (default) or ``tensorflow``: what runs the network.
+CRACKLIB_WEIGHTS        weights file to serve instead of the bundled one.
+CRACKLIB_ALLOWED_HOSTS  comma-separated host names that may be downloaded from although their
+                        address is not public (an intranet, a test server).
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+LABELS = ("no_crack", "crack")
+INPUT_SIZE = (224, 224)
+"""Height and width in pixels of the network's input."""
+
+MIN_SIDE_PX = 32
+MAX_PIXELS = 60_000_000
+MAX_DOWNLOAD_BYTES = 20 * 1024 * 1024
+DOWNLOAD_TIMEOUT_S = 10.0
+MAX_REDIRECTS = 3
+
+DEFAULT_OPACITY = 0.35
+DEFAULT_COLORMAP = "jet"
+DISPLAY_THRESHOLD = 0.25
+"""Heat below this is not drawn by the app and the command line, so that a clean wall looks clean."""
+
+WEIGHTS_DIR = Path(__file__).resolve().parent.parent / "weights"
+BUNDLED_WEIGHTS = WEIGHTS_DIR / "wall_crack_vgg16.safetensors"
+
+
+def engine_name() -> str:
+    """Name of the inference engine asked for, in lower case."""
+    return os.environ.get("CRACKLIB_ENGINE", "openvino").strip().lower()
+
+
+def weights_path() -> Path:
+    """The weights file to serve."""
+    return Path(os.environ.get("CRACKLIB_WEIGHTS") or BUNDLED_WEIGHTS)
+
+
+def allowed_hosts() -> frozenset[str]:
+    """Host names, in lower case, exempt from the public-address rule."""
+    names = os.environ.get("CRACKLIB_ALLOWED_HOSTS", "").split(",")
+    return frozenset(name.strip().lower() for name in names if name.strip())

@@ -1,0 +1,76 @@
+"""Value objects that pass between the stages. Frozen, validated, NumPy only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Verdict = Literal["crack", "no_crack"]
+Pixels = NDArray[np.uint8]
+"""RGB pixels, shape (height, width, 3), values 0 to 255."""
+FloatArray = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Photo:
+    """An upright RGB photo.
+
+    ``pixels`` is uint8 of shape (height, width, 3) and is made read-only; ``name`` is what to call
+    the photo in messages and file names (never a path to open).
+    """
+
+    pixels: Pixels
+    name: str = "photo"
+
+    def __post_init__(self) -> None:
+        if self.pixels.dtype != np.uint8 or self.pixels.ndim != 3 or self.pixels.shape[2] != 3:
+            raise ValueError(
+                f"pixels must be uint8 (height, width, 3), "
+                f"not {self.pixels.dtype} {self.pixels.shape}"
+            )
+        view = self.pixels.view()
+        view.flags.writeable = False
+        object.__setattr__(self, "pixels", view)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) in pixels."""
+        return self.pixels.shape[0], self.pixels.shape[1]
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What one forward pass says of one photo.
+
+    ``probability`` is the calibrated probability of a crack, in [0, 1]; ``feature_map`` is the last
+    feature map, float32 (rows, columns, channels), from which the heatmap is read.
+    """
+
+    verdict: Verdict
+    probability: float
+    feature_map: FloatArray
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.probability <= 1.0:
+            raise ValueError(f"probability must be in [0, 1], not {self.probability}")
+        if self.feature_map.ndim != 3:
+            raise ValueError(f"feature_map must have 3 axes, not {self.feature_map.ndim}")
+
+
+@dataclass(frozen=True)
+class HeatScale:
+    """Evidence, in calibrated log-odds, that is drawn as heat 0 (``low``) and heat 1 (``high``).
+
+    Fitted once on validation photos and kept with the weights, so that one colour means one amount
+    of evidence in every photo.
+    """
+
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        if not self.low < self.high:
+            raise ValueError(f"low must be below high, not {self.low} and {self.high}")
