@@ -1,0 +1,316 @@
+"""How good verdicts, probabilities and heatmaps are. NumPy and SciPy only.
+
+A crack is the positive class. Heatmaps are scored against masks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.ndimage import distance_transform_edt
+from scipy.optimize import minimize_scalar
+
+from cracklib.types import FloatArray
+
+OVERALL = "overall"
+"""Name of the row that pools the photos of all sources."""
+
+CALIBRATION_BINS = 15
+RESAMPLES = 1_000
+HEAT_THRESHOLDS = 1_000
+POINTING_MARGIN_PX = 15
+TEMPERATURE_BOUNDS = (0.05, 20.0)
+
+_Doubles = NDArray[np.float64]
+_CHUNK = 1_000_000
+"""Resample weights held at a time: 8 MB."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A metric and its 95 % bootstrap interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class ClassificationMetrics:
+    """Quality of the verdicts and probabilities on ``photos`` photos, ``cracks`` of them cracked.
+
+    ``calibration_error`` is in [0, 1], best 0, as is ``false_alarm_rate``, the share of uncracked
+    photos called cracked; of the rest 1 is best. Photos of one class have only an accuracy, a
+    recall or false-alarm rate, and a calibration error; where nothing is called cracked there is
+    no precision. What is undefined is None.
+    """
+
+    photos: int
+    cracks: int
+    accuracy: Estimate | None
+    balanced_accuracy: Estimate | None
+    precision: Estimate | None
+    recall: Estimate | None
+    f1: Estimate | None
+    auc: Estimate | None
+    false_alarm_rate: Estimate | None
+    calibration_error: Estimate | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; each estimate is ``{"value", "low", "high"}`` or None."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class HeatmapMetrics:
+    """Quality of the heatmaps on ``photos`` photos with masks.
+
+    ``pxap`` is the pixel average precision, ``f1`` and ``iou`` are those at ``threshold``, the heat
+    at which both are best, and ``pointing`` is the pointing game's hit rate.
+    """
+
+    photos: int
+    pxap: float | None
+    f1: float | None
+    iou: float | None
+    threshold: float | None
+    pointing: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+def measure_classification(
+    labels: ArrayLike,
+    probabilities: ArrayLike,
+    threshold: float,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> ClassificationMetrics:
+    """All metrics of probabilities of a crack against labels (1 crack, 0 none), with intervals.
+
+    A photo is called cracked where its probability reaches ``threshold``. The AUC is the
+    Mann-Whitney statistic, ties counting half. The calibration error is equation 3 of Guo et al.
+    2017 (https://arxiv.org/abs/1706.04599) for the probability of a crack: 15 bins of equal width
+    over [0, 1], in each the mean probability against the share of cracks. Intervals are 95 %
+    percentile bootstrap over photos (Efron 1979); resamples in which a metric is undefined are
+    left out of its interval. Raises ``ValueError`` for no photos or values out of range.
+    """
+    y, p = _checked(labels, probabilities)
+    photos = len(y)
+    evaluator = _Evaluator(y, p, threshold)
+    point = evaluator.measure(np.ones((1, photos)))
+    rng = np.random.default_rng(seed)
+    even = np.full(photos, 1 / photos)
+    rows = max(1, _CHUNK // photos)
+    chunks = [
+        evaluator.measure(rng.multinomial(photos, even, min(rows, resamples - start)).astype(float))
+        for start in range(0, resamples, rows)
+    ]
+    estimates: dict[str, Estimate | None] = {}
+    for name, (value,) in point.items():
+        sampled = np.concatenate([chunk[name] for chunk in chunks])
+        sampled = sampled[~np.isnan(sampled)]
+        if np.isnan(value):
+            estimates[name] = None
+        else:
+            low, high = np.quantile(sampled, (0.025, 0.975)) if sampled.size else (value, value)
+            estimates[name] = Estimate(float(value), float(low), float(high))
+    return ClassificationMetrics(photos=photos, cracks=int(y.sum()), **estimates)
+
+
+def measure_by_source(
+    labels: ArrayLike,
+    probabilities: ArrayLike,
+    sources: Sequence[str],
+    threshold: float,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> dict[str, ClassificationMetrics]:
+    """``measure_classification`` of each source, sorted by name, then of all photos pooled."""
+    y, p, names = np.asarray(labels), np.asarray(probabilities), np.asarray(sources)
+    parts = {str(name): names == name for name in np.unique(names)}
+    parts[OVERALL] = np.ones(len(names), bool)
+    return {
+        name: measure_classification(y[part], p[part], threshold, resamples, seed)
+        for name, part in parts.items()
+    }
+
+
+class _Evaluator:
+    """The metrics as functions of how often each photo counts.
+
+    Weights of 1 give the metric, a bootstrap resample's counts its value in that resample; so both
+    come from the same lines, and all resamples from a few matrix products.
+    """
+
+    def __init__(self, labels: NDArray[np.bool_], probabilities: _Doubles, threshold: float):
+        order = np.argsort(probabilities, kind="stable")
+        self.order = order
+        self.y = labels[order].astype(float)
+        p = probabilities[order]
+        self.tie_starts = np.flatnonzero(np.diff(p, prepend=-1.0))
+        called = p >= threshold
+        cracked = labels[order]
+        outcomes = (cracked & called, ~cracked & called, cracked & ~called, ~cracked & ~called)
+        self.outcomes = np.stack(outcomes, axis=1).astype(float)
+        bins = np.clip(np.ceil(p * CALIBRATION_BINS) - 1, 0, CALIBRATION_BINS - 1)
+        in_bin = bins[:, None] == np.arange(CALIBRATION_BINS)
+        self.gap_by_bin = in_bin * (self.y - p)[:, None]
+
+    def measure(self, weights: _Doubles) -> dict[str, _Doubles]:
+        """Name to value in each row of ``weights`` (resamples, photos); NaN where undefined."""
+        weights = weights[:, self.order]
+        tp, fp, fn, tn = (weights @ self.outcomes).T
+        # |B| |acc(B) - conf(B)| of a bin is |sum of (label - probability)| over its photos.
+        gaps = np.abs(weights @ self.gap_by_bin).sum(axis=1)
+        positives = np.add.reduceat(weights * self.y, self.tie_starts, axis=1)
+        negatives = np.add.reduceat(weights * (1 - self.y), self.tie_starts, axis=1)
+        below = np.cumsum(negatives, axis=1) - negatives
+        wins = (positives * (below + negatives / 2)).sum(axis=1)
+        cracked, clean = tp + fn, fp + tn
+        total = cracked + clean
+        # Of one class alone, precision and F1 would say nothing but which class it is.
+        both = np.where(cracked * clean > 0, 1.0, np.nan)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            recall = tp / cracked
+            return {
+                "accuracy": (tp + tn) / total,
+                "balanced_accuracy": (recall + tn / clean) / 2,
+                "precision": both * tp / (tp + fp),
+                "recall": recall,
+                "f1": both * 2 * tp / (2 * tp + fp + fn),
+                "auc": wins / (cracked * clean),
+                "false_alarm_rate": fp / clean,
+                "calibration_error": gaps / total,
+            }
+
+
+def fit_temperature(
+    logits: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None
+) -> float:
+    """The temperature that, dividing the logits, gives the lowest negative log-likelihood.
+
+    Guo et al. 2017, section 4.2 (https://arxiv.org/abs/1706.04599). ``logits`` is (photos, 2),
+    ``labels`` index its columns, ``weights`` say how much each photo counts (without them, all
+    alike). The result is in [0.05, 20]; it nears an end where there is no optimum, as when every
+    photo is judged right.
+    """
+    z = np.asarray(logits, np.float64)
+    y = np.asarray(labels, np.intp)
+    if z.shape != (len(y), 2) or not len(y):
+        raise ValueError(f"logits must be (photos, 2) for {len(y)} labels, not {z.shape}")
+    rows = np.arange(len(y))
+    margins = z[rows, y] - z[rows, 1 - y]
+    w = np.ones(len(y)) if weights is None else np.asarray(weights, np.float64)
+
+    def loss(log_t: float) -> float:
+        return float(w @ np.logaddexp(0.0, -margins / np.exp(log_t)))
+
+    found = minimize_scalar(loss, bounds=np.log(TEMPERATURE_BOUNDS), method="bounded")
+    return float(np.exp(found.x))
+
+
+def fit_threshold(probabilities: ArrayLike, labels: ArrayLike, sources: Sequence[str]) -> float:
+    """The verdict threshold with the best mean over sources of balanced accuracy.
+
+    Every source counts alike; one with a single class counts by its accuracy. Of equally good
+    thresholds the middle of the widest gap between probabilities is taken. In (0, 1).
+    """
+    y, p = _checked(labels, probabilities)
+    names = np.asarray(sources)
+    # What a photo adds when it is judged right, so that the score is a sum over photos.
+    gains = np.zeros(len(y))
+    for name in np.unique(names):
+        classes = [part for part in ((names == name) & y, (names == name) & ~y) if part.any()]
+        for part in classes:
+            gains[part] = 1 / (part.sum() * len(classes))
+    values, group = np.unique(p, return_inverse=True)
+    # Scores for thresholds above none of the values, above the first, ... above all.
+    change = np.bincount(group, np.where(y, -gains, gains), len(values))
+    scores = np.concatenate([[0.0], np.cumsum(change)])
+    edges = np.concatenate([[0.0], values, [1.0]])
+    widths = np.diff(edges)
+    scores[widths == 0] = -np.inf
+    best = np.flatnonzero(scores >= scores.max() - 1e-9)
+    widest = best[np.argmax(widths[best])]
+    return float((edges[widest] + edges[widest + 1]) / 2)
+
+
+class HeatmapTally:
+    """Counts over photos from which heatmap metrics are read; small however many photos it saw.
+
+    Pixels of all photos are pooled. A pixel is called crack where its heat reaches the threshold,
+    for each of the 1,000 thresholds 0, 0.001, ..., 0.999.
+    """
+
+    def __init__(self) -> None:
+        self.photos = 0
+        self._cracked = np.zeros(HEAT_THRESHOLDS, np.int64)
+        self._clean = np.zeros(HEAT_THRESHOLDS, np.int64)
+        self._pointed = 0
+        self._hits = 0.0
+
+    def add(self, heat: FloatArray, mask: NDArray[np.bool_]) -> None:
+        """Count one photo: ``heat`` in [0, 1] and ``mask`` (True = crack), both (height, width)."""
+        if heat.shape != mask.shape or heat.ndim != 2:
+            raise ValueError(f"heat {heat.shape} and mask {mask.shape} must be of one size")
+        if not (heat.min() >= 0.0 and heat.max() <= 1.0):
+            raise ValueError(f"heat must be in [0, 1], not {heat.min()} to {heat.max()}")
+        level = np.minimum((heat * HEAT_THRESHOLDS).astype(np.intp), HEAT_THRESHOLDS - 1)
+        self._cracked += np.bincount(level[mask], minlength=HEAT_THRESHOLDS)
+        self._clean += np.bincount(level[~mask], minlength=HEAT_THRESHOLDS)
+        self.photos += 1
+        if mask.any():
+            near = distance_transform_edt(~mask) <= POINTING_MARGIN_PX
+            self._hits += float(near[heat == heat.max()].mean())
+            self._pointed += 1
+
+    def __add__(self, other: HeatmapTally) -> HeatmapTally:
+        """The tally of the photos of both."""
+        total = HeatmapTally()
+        for name in vars(total):
+            setattr(total, name, getattr(self, name) + getattr(other, name))
+        return total
+
+    def metrics(self) -> HeatmapMetrics:
+        """The metrics of the photos so far.
+
+        PxAP is the sum over thresholds, from the highest, of precision times gain in recall (Choe
+        et al. 2020, https://arxiv.org/abs/2001.07437, equation 3). The pointing game counts a hit
+        where the hottest pixel lies within 15 px of the mask (Zhang et al. 2016,
+        https://arxiv.org/abs/1608.00507); of several equally hot pixels, the share that does.
+        """
+        tp = np.cumsum(self._cracked[::-1])
+        called = tp + np.cumsum(self._clean[::-1])
+        cracked = int(self._cracked.sum())
+        if not cracked:
+            return HeatmapMetrics(self.photos, None, None, None, None, None)
+        precision = tp / np.maximum(called, 1)
+        pxap = float(precision @ np.diff(tp, prepend=0)) / cracked
+        iou = tp / (called + cracked - tp)
+        best = int(np.argmax(iou))
+        return HeatmapMetrics(
+            photos=self.photos,
+            pxap=pxap,
+            f1=float(2 * tp[best] / (called[best] + cracked)),
+            iou=float(iou[best]),
+            threshold=(HEAT_THRESHOLDS - 1 - best) / HEAT_THRESHOLDS,
+            pointing=self._hits / self._pointed,
+        )
+
+
+def _checked(labels: ArrayLike, probabilities: ArrayLike) -> tuple[NDArray[np.bool_], _Doubles]:
+    y, p = np.asarray(labels), np.asarray(probabilities, np.float64)
+    if y.shape != p.shape or y.ndim != 1 or not y.size:
+        raise ValueError(f"one label a probability, and at least one: got {y.shape} and {p.shape}")
+    if not np.isin(y, (0, 1)).all():
+        raise ValueError("labels must be 0 or 1")
+    if not ((p >= 0) & (p <= 1)).all():
+        raise ValueError("probabilities must be in [0, 1]")
+    return y.astype(bool), p

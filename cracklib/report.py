@@ -1,0 +1,58 @@
+"""Metrics as plain-text tables, up to 100 columns wide."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from cracklib.metrics import ClassificationMetrics, Estimate, HeatmapMetrics
+
+UNDEFINED = "–"
+
+_BLOCKS: tuple[tuple[tuple[str, str], ...], ...] = (
+    (("accuracy", "accuracy"), ("balanced accuracy", "balanced_accuracy"), ("F1", "f1")),
+    (("precision", "precision"), ("recall", "recall"), ("false alarms", "false_alarm_rate")),
+    (("AUC", "auc"), ("calibration error", "calibration_error")),
+)
+"""Heading and attribute; with its interval a metric is 20 columns wide, so three stand abreast."""
+
+
+def render_classification(results: Mapping[str, ClassificationMetrics]) -> str:
+    """Three tables with a row a source: verdicts, their two kinds of error, probabilities."""
+    tables = []
+    for block in _BLOCKS:
+        rows = [["source", "photos", "cracks", *(heading for heading, _ in block)]]
+        for source, metrics in results.items():
+            counts = [f"{metrics.photos:6d}", f"{metrics.cracks:6d}"]
+            estimates = [_estimate(getattr(metrics, attribute)) for _, attribute in block]
+            rows.append([source, *counts, *estimates])
+        tables.append(_align(rows))
+    note = (
+        f"[low, high]: 95 % bootstrap interval. {UNDEFINED}: undefined, mostly for want of a class."
+    )
+    return "\n\n".join([*tables, note])
+
+
+def render_heatmaps(results: Mapping[str, HeatmapMetrics]) -> str:
+    """One table with a row a source."""
+    rows = [["source", "photos", "PxAP", "best F1", "best IoU", "at heat", "pointing game"]]
+    for source, metrics in results.items():
+        values = (metrics.pxap, metrics.f1, metrics.iou, metrics.threshold, metrics.pointing)
+        rows.append([source, f"{metrics.photos:6d}", *(_number(value) for value in values)])
+    return _align(rows)
+
+
+def _estimate(estimate: Estimate | None) -> str:
+    if estimate is None:
+        return UNDEFINED
+    return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
+
+
+def _number(value: float | None) -> str:
+    return UNDEFINED if value is None else f"{value:.3f}"
+
+
+def _align(rows: Sequence[Sequence[str]]) -> str:
+    """The rows with each column as wide as its widest cell, and a rule under the first."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])

@@ -1,0 +1,336 @@
+import json
+from dataclasses import fields
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cracklib.metrics import (
+    ClassificationMetrics,
+    HeatmapTally,
+    fit_temperature,
+    fit_threshold,
+    measure_by_source,
+    measure_classification,
+)
+
+
+def value(estimate):
+    return None if estimate is None else pytest.approx(estimate.value)
+
+
+def quick(labels, probabilities, threshold=0.5):
+    return measure_classification(labels, probabilities, threshold, resamples=20)
+
+
+class TestClassification:
+    def test_every_metric_by_hand(self):
+        # Called cracked: .9 .8 .6 .5 -> 3 hits of 4 cracks, 1 false alarm among 2 clean walls.
+        labels = [1, 1, 0, 1, 1, 0]
+        probabilities = [0.9, 0.8, 0.6, 0.5, 0.3, 0.1]
+        found = quick(labels, probabilities)
+        assert (found.photos, found.cracks) == (6, 4)
+        assert value(found.accuracy) == 4 / 6
+        assert value(found.balanced_accuracy) == (3 / 4 + 1 / 2) / 2
+        assert value(found.precision) == 3 / 4
+        assert value(found.recall) == 3 / 4
+        assert value(found.f1) == 3 / 4
+        assert value(found.false_alarm_rate) == 1 / 2
+        # Of the 8 pairs, .6 beats .5 and .3.
+        assert value(found.auc) == 6 / 8
+
+    def test_a_probability_at_the_threshold_is_called_cracked(self):
+        assert value(quick([1, 0], [0.7, 0.2], threshold=0.7).recall) == 1.0
+        assert value(quick([1, 0], [0.7, 0.2], threshold=0.71).recall) == 0.0
+
+    def test_calibration_error_by_hand(self):
+        # Bins of 1/15. (0.8, 13/15]: mean 0.83, 1 of 2 cracked; (0, 1/15]: 0.05, none of 1;
+        # 1.0 belongs to the last bin: 1.0, 1 of 1.
+        found = quick([1, 0, 0, 1], [0.82, 0.84, 0.05, 1.0])
+        assert value(found.calibration_error) == (2 * 0.33 + 1 * 0.05 + 0) / 4
+
+    def test_calibration_bins_are_closed_above(self):
+        # 0.2 = 3/15 shares the bin of 0.19, not that of 0.21.
+        found = quick([0, 1, 0], [0.2, 0.19, 0.21])
+        assert value(found.calibration_error) == (abs(1 - 0.39) + 0.21) / 3
+
+    @given(
+        st.lists(st.tuples(st.booleans(), st.integers(0, 6)), min_size=2, max_size=30).filter(
+            lambda rows: 0 < sum(label for label, _ in rows) < len(rows)
+        )
+    )
+    def test_auc_is_the_share_of_pairs_in_order_ties_half(self, rows):
+        labels = np.array([label for label, _ in rows])
+        scores = np.array([level / 6 for _, level in rows])
+        pairs = scores[labels][:, None] - scores[~labels]
+        expected = ((pairs > 0) + 0.5 * (pairs == 0)).mean()
+        assert value(quick(labels, scores).auc) == expected
+
+    @pytest.mark.parametrize("label", [0, 1])
+    def test_of_one_class_only_what_has_a_meaning_is_given(self, label):
+        found = quick([label] * 4, [0.1, 0.2, 0.3, 0.9])
+        assert value(found.accuracy) == (1 / 4 if label else 3 / 4)
+        assert value(found.recall) == (1 / 4 if label else None)
+        assert value(found.false_alarm_rate) == (None if label else 1 / 4)
+        assert found.calibration_error is not None
+        for undefined in (found.balanced_accuracy, found.precision, found.f1, found.auc):
+            assert undefined is None
+
+    def test_nothing_called_cracked_has_no_precision(self):
+        found = quick([1, 0], [0.1, 0.2])
+        assert found.precision is None
+        assert value(found.f1) == 0.0
+
+    def test_interval_of_the_accuracy_is_the_binomial_one(self):
+        # 400 photos, 80 % right: 1.96 * sqrt(0.8 * 0.2 / 400) = 0.039 to either side.
+        labels = np.tile([1, 0], 200)
+        right = np.arange(400) % 5 != 0
+        found = measure_classification(labels, np.where(right == labels, 0.9, 0.1), 0.5)
+        assert found.accuracy.value == pytest.approx(0.8)
+        assert found.accuracy.low == pytest.approx(0.761, abs=0.006)
+        assert found.accuracy.high == pytest.approx(0.839, abs=0.006)
+
+    def test_intervals_agree_with_resampling_photo_by_photo(self):
+        rng = np.random.default_rng(1)
+        labels = rng.integers(0, 2, 60)
+        probabilities = np.round(1 / (1 + np.exp(-2 * labels + 1 - rng.normal(size=60))), 1)
+        found = measure_classification(labels, probabilities, 0.5)
+        sampled = []
+        for _ in range(400):
+            rows = rng.integers(0, 60, 60)
+            one = measure_classification(labels[rows], probabilities[rows], 0.5, resamples=1)
+            sampled.append([getattr(one, name).value for name in NAMES])
+        lows, highs = np.quantile(sampled, (0.025, 0.975), axis=0)
+        for name, low, high in zip(NAMES, lows, highs, strict=True):
+            estimate = getattr(found, name)
+            assert estimate.low == pytest.approx(low, abs=0.03), name
+            assert estimate.high == pytest.approx(high, abs=0.03), name
+
+    def test_same_seed_gives_the_same_intervals(self):
+        labels, probabilities = [0, 1, 1, 0, 1], [0.2, 0.4, 0.6, 0.7, 0.9]
+        one, again, other = (
+            measure_classification(labels, probabilities, 0.5, seed=seed) for seed in (1, 1, 2)
+        )
+        assert one == again
+        assert one != other
+
+    def test_sources_are_measured_apart_then_pooled(self):
+        found = measure_by_source(
+            [1, 0, 1, 0, 0], [0.9, 0.1, 0.2, 0.8, 0.9], ["b", "b", "a", "a", "c"], 0.5, 10
+        )
+        assert list(found) == ["a", "b", "c", "overall"]
+        accuracies = {name: metrics.accuracy.value for name, metrics in found.items()}
+        assert accuracies == pytest.approx({"a": 0.0, "b": 1.0, "c": 0.0, "overall": 0.4})
+
+    def test_to_dict_is_json_with_null_for_the_undefined(self):
+        values = json.loads(json.dumps(quick([0, 0], [0.1, 0.2]).to_dict(), allow_nan=False))
+        assert values["auc"] is None
+        assert values["accuracy"] == {"value": 1.0, "low": 1.0, "high": 1.0}
+        assert set(values) == {"photos", "cracks", *NAMES}
+
+    @pytest.mark.parametrize(
+        ("labels", "probabilities", "message"),
+        [
+            ([], [], "at least one"),
+            ([0, 1], [0.5], "one label"),
+            ([0, 2], [0.5, 0.5], "labels"),
+            ([0, 1], [0.5, 1.5], "probabilities"),
+            ([0, 1], [0.5, float("nan")], "probabilities"),
+        ],
+    )
+    def test_impossible_input_is_refused(self, labels, probabilities, message):
+        with pytest.raises(ValueError, match=message):
+            measure_classification(labels, probabilities, 0.5)
+
+
+NAMES = [
+    field.name for field in fields(ClassificationMetrics) if field.name not in ("photos", "cracks")
+]
+
+
+class TestTemperature:
+    def test_by_hand(self):
+        # Margin 2 right 3 times, wrong once: best where sigmoid(2 / T) = 3/4, T = 2 / ln 3.
+        logits = [[0.0, 2.0]] * 4
+        assert fit_temperature(logits, [1, 1, 1, 0]) == pytest.approx(2 / np.log(3), rel=1e-3)
+
+    def test_a_photo_of_weight_3_counts_like_three(self):
+        logits = [[0.0, 2.0]] * 2
+        expected = pytest.approx(2 / np.log(3), rel=1e-3)
+        assert fit_temperature(logits, [1, 0], weights=[3.0, 1.0]) == expected
+
+    def test_finds_the_temperature_labels_were_drawn_with(self):
+        rng = np.random.default_rng(0)
+        margin = rng.normal(0, 6, 20_000)
+        labels = rng.random(20_000) < 1 / (1 + np.exp(-margin / 2.5))
+        logits = np.stack([np.full_like(margin, 1.0), margin + 1.0], axis=1)
+        assert fit_temperature(logits, labels.astype(int)) == pytest.approx(2.5, rel=0.05)
+
+    def test_stays_finite_and_positive_where_no_optimum_exists(self):
+        right, wrong = ([[0.0, 5.0]], [1]), ([[0.0, 5.0]], [0])
+        assert 0.05 <= fit_temperature(*right) < 0.06
+        assert 19 < fit_temperature(*wrong) <= 20
+
+    def test_refuses_logits_that_are_not_two_a_photo(self):
+        with pytest.raises(ValueError, match="logits"):
+            fit_temperature([0.1, 0.2], [0, 1])
+
+
+class TestThreshold:
+    def test_middle_of_the_gap_between_the_classes(self):
+        assert fit_threshold([0.1, 0.3, 0.7, 0.9], [0, 0, 1, 1], ["a"] * 4) == pytest.approx(0.5)
+
+    def test_widest_of_equally_good_gaps(self):
+        # Right after .1 or after .4 (one error either way); the gap .4 to .9 is the wider.
+        probabilities, labels = [0.1, 0.2, 0.4, 0.9], [0, 1, 0, 1]
+        assert fit_threshold(probabilities, labels, ["a"] * 4) == pytest.approx(0.65)
+
+    def test_every_source_counts_alike_however_small(self):
+        # The 50 photos of "big" alone would be best at 0.85, losing both of "small".
+        probabilities = [0.1] * 25 + [0.6] * 24 + [0.95] + [0.2, 0.7]
+        labels = [0] * 25 + [1] * 24 + [1] + [0, 1]
+        sources = ["big"] * 50 + ["small"] * 2
+        assert fit_threshold(probabilities, labels, sources) == pytest.approx(0.4)
+
+    def test_a_source_of_one_class_counts_by_its_accuracy(self):
+        # "a" is best anywhere in (.2, .8); three in four of the clean "street" need (.6, .8).
+        probabilities = [0.2, 0.8, 0.3, 0.5, 0.6, 0.95]
+        labels = [0, 1, 0, 0, 0, 0]
+        sources = ["a", "a"] + ["street"] * 4
+        assert fit_threshold(probabilities, labels, sources) == pytest.approx(0.7)
+
+    @given(
+        st.lists(
+            st.tuples(st.integers(0, 8), st.booleans(), st.sampled_from("abc")),
+            min_size=1,
+            max_size=20,
+        )
+    )
+    def test_no_threshold_scores_better(self, rows):
+        probabilities = np.array([level / 8 for level, _, _ in rows])
+        labels = np.array([label for _, label, _ in rows])
+        sources = np.array([source for _, _, source in rows])
+
+        def score(threshold):
+            right = (probabilities >= threshold) == labels
+            return np.mean(
+                [
+                    np.mean([right[part & (labels == c)].mean() for c in set(labels[part])])
+                    for part in (sources == name for name in set(sources))
+                ]
+            )
+
+        found = fit_threshold(probabilities, labels, sources)
+        assert 0 < found < 1
+        assert score(found) == pytest.approx(max(score((k + 0.5) / 8) for k in range(8)))
+
+
+class TestHeatmaps:
+    def test_by_hand(self):
+        # Thresholds above .5 call the hot pixel (right), above .2 also a wrong one, above .05
+        # the second crack pixel: AP = 1 * 1/2 + 2/3 * 1/2.
+        tally = HeatmapTally()
+        heat = np.array([[0.9, 0.5], [0.2, 0.05]], np.float32)
+        tally.add(heat, np.array([[True, False], [True, False]]))
+        found = tally.metrics()
+        assert found.photos == 1
+        assert found.pxap == pytest.approx(0.5 + 1 / 3)
+        assert found.f1 == pytest.approx(2 * 2 / (3 + 2))
+        assert found.iou == pytest.approx(2 / 3)
+        assert found.threshold == pytest.approx(0.2, abs=0.0011)
+        assert found.pointing == 1.0
+
+    def test_agrees_with_counting_at_every_threshold_over_all_photos(self):
+        rng = np.random.default_rng(5)
+        tally = HeatmapTally()
+        heats, masks = [], []
+        for height, width in ((20, 30), (15, 15), (40, 8)):
+            mask = rng.random((height, width)) < 0.2
+            heat = np.clip(0.3 * mask + 0.8 * rng.random((height, width)), 0, 1).astype(np.float32)
+            tally.add(heat, mask)
+            heats.append(heat.ravel())
+            masks.append(mask.ravel())
+        heat, mask = np.concatenate(heats).astype(float), np.concatenate(masks)
+        pxap = recall_before = best_f1 = best_iou = 0.0
+        for i in range(999, -1, -1):
+            called = heat >= i / 1000
+            if not called.any():
+                continue
+            tp = (called & mask).sum()
+            pxap += tp / called.sum() * (tp / mask.sum() - recall_before)
+            recall_before = tp / mask.sum()
+            best_f1 = max(best_f1, 2 * tp / (called.sum() + mask.sum()))
+            best_iou = max(best_iou, tp / (called | mask).sum())
+        found = tally.metrics()
+        assert found.pxap == pytest.approx(pxap, abs=1e-4)
+        assert found.f1 == pytest.approx(best_f1, abs=1e-4)
+        assert found.iou == pytest.approx(best_iou, abs=1e-4)
+
+    def test_a_heatmap_equal_to_its_mask_is_perfect(self):
+        mask = np.zeros((30, 30), bool)
+        mask[10, 5:25] = True
+        tally = HeatmapTally()
+        tally.add(mask.astype(np.float32), mask)
+        found = tally.metrics()
+        assert (found.pxap, found.f1, found.iou, found.pointing) == (1.0, 1.0, 1.0, 1.0)
+
+    def test_flat_heat_scores_the_share_of_cracked_pixels(self):
+        mask = np.zeros((10, 10), bool)
+        mask[0, :] = True
+        tally = HeatmapTally()
+        tally.add(np.zeros((10, 10), np.float32), mask)
+        assert tally.metrics().pxap == pytest.approx(0.1)
+
+    @pytest.mark.parametrize(("column", "hit"), [(15, 1.0), (16, 0.0)])
+    def test_pointing_margin_is_15_px(self, column, hit):
+        mask = np.zeros((5, 40), bool)
+        mask[:, 0] = True
+        heat = np.zeros((5, 40), np.float32)
+        heat[2, column] = 0.1
+        tally = HeatmapTally()
+        tally.add(heat, mask)
+        assert tally.metrics().pointing == hit
+
+    def test_equally_hot_pixels_point_by_their_share(self):
+        mask = np.zeros((1, 40), bool)
+        mask[0, 0] = True
+        tally = HeatmapTally()
+        tally.add(np.zeros((1, 40), np.float32), mask)
+        assert tally.metrics().pointing == pytest.approx(16 / 40)
+
+    def test_tallies_add_up_to_the_tally_of_all_photos(self):
+        rng = np.random.default_rng(2)
+        one, other, both = HeatmapTally(), HeatmapTally(), HeatmapTally()
+        for tally in (one, other, other):
+            heat, mask = rng.random((50, 60), dtype=np.float32), rng.random((50, 60)) < 0.001
+            tally.add(heat, mask)
+            both.add(heat, mask)
+        assert (one + other).metrics() == both.metrics()
+        assert one.metrics().photos == 1
+
+    def test_photos_without_a_crack_don_t_take_part_in_the_pointing_game(self):
+        tally = HeatmapTally()
+        heat = np.array([[0.0, 1.0]], np.float32)
+        tally.add(heat, np.array([[False, True]]))
+        tally.add(heat, np.array([[False, False]]))
+        found = tally.metrics()
+        assert found.pointing == 1.0
+        assert found.pxap == pytest.approx(0.5)
+
+    def test_without_any_crack_nothing_is_defined(self):
+        tally = HeatmapTally()
+        tally.add(np.ones((2, 2), np.float32), np.zeros((2, 2), bool))
+        assert set(tally.metrics().to_dict().values()) == {1, None}
+
+    @pytest.mark.parametrize(
+        ("heat", "message"),
+        [
+            (np.zeros((2, 3), np.float32), "one size"),
+            (np.full((2, 2), 1.5, np.float32), "heat"),
+            (np.full((2, 2), np.nan, np.float32), "heat"),
+        ],
+    )
+    def test_impossible_input_is_refused(self, heat, message):
+        with pytest.raises(ValueError, match=message):
+            HeatmapTally().add(heat, np.ones((2, 2), bool))
