@@ -1,0 +1,87 @@
+import numpy as np
+import pytest
+
+from cracklib.synthesis import (
+    CRACK_KINDS,
+    LINE_KINDS,
+    WALL_KINDS,
+    render_crack,
+    render_lines,
+    render_wall,
+)
+
+PLAIN = np.full((160, 224, 3), 180, np.uint8)
+
+
+def generator(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+@pytest.mark.parametrize("kind", CRACK_KINDS)
+def test_a_crack_changes_the_photo_where_its_mask_says(kind):
+    pixels, mask = render_crack(PLAIN, generator(1), kind, width_px=6)
+    assert pixels.shape == PLAIN.shape
+    assert pixels.dtype == np.uint8
+    assert mask.shape == PLAIN.shape[:2]
+    assert 0.003 < mask.mean() < 0.4
+    change = np.abs(pixels.astype(int) - PLAIN).mean(axis=2)
+    assert change[mask].mean() > 10 * change[~mask].mean()
+
+
+def test_the_photo_given_is_left_as_it_was():
+    photo = PLAIN.copy()
+    render_crack(photo, generator())
+    render_lines(photo, generator())
+    assert np.array_equal(photo, PLAIN)
+
+
+def test_wider_cracks_cover_more():
+    def covered(width_px: float) -> float:
+        return sum(
+            render_crack(PLAIN, generator(seed), "single", width_px)[1].mean() for seed in range(8)
+        )
+
+    assert covered(1) < covered(4) < covered(12)
+
+
+def test_crack_width_grows_with_the_photo():
+    small = np.full((224, 224, 3), 180, np.uint8)
+    large = np.full((896, 896, 3), 180, np.uint8)
+    shares = [
+        np.mean([render_crack(p, generator(seed), "single", 6)[1].mean() for seed in range(8)])
+        for p in (small, large)
+    ]
+    assert shares[1] == pytest.approx(shares[0], rel=0.5)
+
+
+@pytest.mark.parametrize("kind", LINE_KINDS)
+def test_lines_change_the_photo(kind):
+    changed = [
+        not np.array_equal(render_lines(PLAIN, generator(seed), kind), PLAIN) for seed in range(8)
+    ]
+    assert sum(changed) >= 6
+
+
+@pytest.mark.parametrize("kind", WALL_KINDS)
+@pytest.mark.parametrize("size", [(96, 160), (160, 96)])
+def test_walls_have_the_size_asked_for_and_some_texture(kind, size):
+    wall = render_wall(generator(2), size, kind)
+    assert wall.shape == (*size, 3)
+    assert wall.dtype == np.uint8
+    assert wall.std() > 2
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_same_seed_same_picture(seed):
+    def render() -> tuple[np.ndarray, np.ndarray]:
+        rng = generator(seed)
+        pixels, mask = render_crack(render_lines(render_wall(rng, (120, 90)), rng), rng)
+        return pixels, mask
+
+    for first, second in zip(render(), render(), strict=True):
+        assert np.array_equal(first, second)
+
+
+def test_other_seeds_give_other_pictures():
+    first, second = (render_wall(generator(seed), (64, 64)) for seed in (0, 1))
+    assert not np.array_equal(first, second)
