@@ -31,7 +31,7 @@ def convolution_names() -> list[str]:
 
 
 def weight_shapes() -> dict[str, tuple[int, ...]]:
-    """Name to shape of every weight: ``<layer>/kernel`` (rows, columns, in, out), ``<layer>/bias``."""
+    """Name to shape of every weight: ``<layer>/kernel`` (rows, columns, in, out) and ``/bias``."""
     shapes: dict[str, tuple[int, ...]] = {}
     channels = 3
     for block, (count, filters) in enumerate(BLOCKS, start=1):

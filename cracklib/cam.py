@@ -1,0 +1,34 @@
+"""Where the evidence is: the class activation map, and the heat it is drawn as."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cracklib.types import FloatArray, HeatScale
+
+
+def class_activation_map(
+    feature_map: FloatArray, head_kernel: FloatArray, head_bias: FloatArray, temperature: float
+) -> FloatArray:
+    """Evidence for a crack at each place, in calibrated log-odds: float32 (rows, columns).
+
+    Zhou et al. 2016, equation 2 (https://arxiv.org/abs/1512.04150), for the difference of the two
+    classes: ``((w_crack - w_no_crack) . f(x, y) + b_crack - b_no_crack) / temperature``. Its mean
+    is the log-odds of the photo's probability. It is the same difference whatever the verdict: "no
+    crack" explained by its own weights would paint the clean wall.
+
+    ``feature_map`` is float32 (rows, columns, channels), ``head_kernel`` (channels, 2) and
+    ``head_bias`` (2,) in the order of ``config.LABELS``.
+    """
+    kernel = head_kernel[:, 1] - head_kernel[:, 0]
+    bias = head_bias[1] - head_bias[0]
+    evidence: FloatArray = (feature_map @ kernel + bias) / np.float32(temperature)
+    return evidence
+
+
+def to_heat(evidence: FloatArray, scale: HeatScale) -> FloatArray:
+    """Evidence in log-odds on the fixed scale: 0 at ``scale.low`` and below, 1 at ``high`` and
+    above. float32 of the same shape.
+    """
+    heat: FloatArray = (evidence - scale.low) / (scale.high - scale.low)
+    return heat.clip(0.0, 1.0)

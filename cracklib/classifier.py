@@ -1,0 +1,59 @@
+"""From a batch to predictions: the engine's feature map, the head, the temperature, the verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from cracklib.architecture import HEAD
+from cracklib.config import engine_name, weights_path
+from cracklib.engines import Engine, build_engine
+from cracklib.types import FloatArray, Prediction
+from cracklib.weights import ModelCard, load_weights
+
+
+class Classifier:
+    """An engine, the head's weights, and the card that says how to read the logits.
+
+    ``forward_passes`` counts the photos that went through the network.
+    """
+
+    def __init__(self, engine: Engine, weights: Mapping[str, FloatArray], card: ModelCard) -> None:
+        self.card = card
+        self.head_kernel = weights[f"{HEAD}/kernel"]
+        self.head_bias = weights[f"{HEAD}/bias"]
+        self.forward_passes = 0
+        self._engine = engine
+
+    def classify(self, batch: FloatArray) -> list[Prediction]:
+        """A prediction for each photo of a preprocessed batch, float32 (n, 224, 224, 3).
+
+        The probability is the softmax of the logits divided by the card's temperature
+        (Guo et al. 2017, equation 9, https://arxiv.org/abs/1706.04599); for two classes that is
+        the sigmoid of their difference.
+        """
+        feature_maps = self._engine(batch)
+        self.forward_passes += len(batch)
+        logits = feature_maps.mean(axis=(1, 2)) @ self.head_kernel + self.head_bias
+        log_odds = (logits[:, 1] - logits[:, 0]) / self.card.temperature
+        probabilities = np.exp(-np.logaddexp(0.0, -log_odds.astype(np.float64)))
+        return [
+            Prediction(
+                verdict="crack" if probability >= self.card.verdict_threshold else "no_crack",
+                probability=float(probability),
+                feature_map=feature_map,
+            )
+            for probability, feature_map in zip(probabilities, feature_maps, strict=True)
+        ]
+
+
+def load_classifier(path: Path | None = None, engine: str | None = None) -> Classifier:
+    """The classifier with the weights at ``path``; by default as ``config`` has it.
+
+    Raises ``WeightsError`` for the weights, ``CrackError`` for the engine.
+    """
+    weights, card = load_weights(path or weights_path())
+    run = build_engine(engine or engine_name(), weights, card.feature_layer)
+    return Classifier(run, weights, card)

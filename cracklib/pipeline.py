@@ -1,0 +1,123 @@
+"""One photo from bytes to verdict and heatmap."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from threading import Lock
+
+from cracklib.cam import class_activation_map, to_heat
+from cracklib.classifier import Classifier, load_classifier
+from cracklib.config import DEFAULT_COLORMAP, DEFAULT_OPACITY
+from cracklib.overlay import render_overlay, upsample_heat
+from cracklib.photo import decode_photo, read_photo
+from cracklib.preprocess import to_batch
+from cracklib.types import FloatArray, HeatScale, Photo, Pixels, Verdict
+from cracklib.weights import ModelCard
+
+
+@dataclass(frozen=True, eq=False)
+class Inspection:
+    """What one look at a photo found.
+
+    ``probability`` is the calibrated probability of a crack; ``heat`` is float32 (rows, columns)
+    in [0, 1] as the network sees it, ``scale`` the log-odds that its 0 and 1 stand for; ``seconds``
+    is the time from the photo as given to the heat.
+    """
+
+    photo: Photo
+    verdict: Verdict
+    probability: float
+    heat: FloatArray
+    scale: HeatScale
+    seconds: float
+    model_name: str
+    model_sha256: str
+
+    @cached_property
+    def heatmap(self) -> FloatArray:
+        """The heat at the photo's size: float32 (height, width) in [0, 1]."""
+        return upsample_heat(self.heat, self.photo.size)
+
+    def overlay(
+        self,
+        opacity: float = DEFAULT_OPACITY,
+        colormap: str = DEFAULT_COLORMAP,
+        threshold: float = 0.0,
+    ) -> Pixels:
+        """The heatmap blended over the photo: uint8 RGB (height, width, 3).
+
+        See ``render_overlay``. Nothing is drawn where heat is below ``threshold``.
+        """
+        return render_overlay(self.photo.pixels, self.heatmap, opacity, colormap, threshold)
+
+
+class Inspector:
+    """The loaded network, ready for any number of photos. Safe to share between threads."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        self.classifier = classifier
+
+    @classmethod
+    def load(cls, path: Path | None = None, engine: str | None = None) -> Inspector:
+        """With the weights at ``path`` on ``engine``; by default as ``config`` has it.
+
+        Raises ``WeightsError`` for the weights, ``CrackError`` for the engine.
+        """
+        return cls(load_classifier(path, engine))
+
+    @property
+    def card(self) -> ModelCard:
+        """The card of the weights."""
+        return self.classifier.card
+
+    def inspect(self, photo: str | Path | bytes | Photo) -> Inspection:
+        """Look at a photo: a path, the bytes of an image file, or a decoded ``Photo``.
+
+        Raises ``PhotoError`` where it is no usable photo.
+        """
+        start = time.perf_counter()
+        photo = _to_photo(photo)
+        [prediction] = self.classifier.classify(to_batch([photo]))
+        evidence = class_activation_map(
+            prediction.feature_map,
+            self.classifier.head_kernel,
+            self.classifier.head_bias,
+            self.card.temperature,
+        )
+        return Inspection(
+            photo=photo,
+            verdict=prediction.verdict,
+            probability=prediction.probability,
+            heat=to_heat(evidence, self.card.heat_scale),
+            scale=self.card.heat_scale,
+            seconds=time.perf_counter() - start,
+            model_name=self.card.name,
+            model_sha256=self.card.sha256,
+        )
+
+
+def _to_photo(photo: str | Path | bytes | Photo) -> Photo:
+    if isinstance(photo, Photo):
+        return photo
+    if isinstance(photo, bytes):
+        return decode_photo(photo)
+    return read_photo(Path(photo))
+
+
+_shared: Inspector | None = None
+_loading = Lock()
+
+
+def inspect(photo: str | Path | bytes | Photo) -> Inspection:
+    """``Inspector.inspect`` with one inspector for the whole process, loaded at the first call.
+
+    Raises ``PhotoError`` for the photo, ``WeightsError`` or ``CrackError`` for the model.
+    """
+    global _shared
+    with _loading:
+        if _shared is None:
+            _shared = Inspector.load()
+    return _shared.inspect(photo)

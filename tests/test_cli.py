@@ -1,0 +1,198 @@
+import json
+import sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from cracklib.__main__ import main
+from cracklib.errors import TrainingError
+from cracklib.photo import encode_png, read_photo
+from cracklib.pipeline import Inspector
+
+
+@pytest.fixture(autouse=True)
+def _tiny_network(inspector, monkeypatch):
+    monkeypatch.setattr(Inspector, "load", lambda path=None: inspector)
+
+
+@pytest.fixture
+def folder(tmp_path, save_photo, clean_wall, dark_corner):
+    """Three photos, two of one stem, a text file, and the litter macOS leaves on memory cards."""
+    save_photo(dark_corner, tmp_path / "walls" / "b" / "wall.png")
+    save_photo(clean_wall, tmp_path / "walls" / "a" / "wall.png")
+    save_photo(clean_wall, tmp_path / "walls" / "z.png")
+    (tmp_path / "walls" / "notes.txt").write_text("no photo")
+    (tmp_path / "walls" / "._z.png").write_bytes(b"litter")
+    return tmp_path / "walls"
+
+
+def test_one_line_a_photo(folder, capsys):
+    assert main(["inspect", str(folder / "z.png"), str(folder / "b" / "wall.png")]) == 0
+    clean, crack = capsys.readouterr().out.splitlines()
+    assert clean.startswith(f"{folder / 'z.png'}: no crack, probability of a crack 0.")
+    assert f"{folder / 'b' / 'wall.png'}: crack, probability" in crack
+    assert crack.endswith(" s")
+
+
+def test_folders_are_searched_in_order(folder, capsys):
+    assert main(["inspect", str(folder)]) == 0
+    names = [line.split(":")[0] for line in capsys.readouterr().out.splitlines()]
+    assert names == [str(folder / name) for name in ("a/wall.png", "b/wall.png", "z.png")]
+
+
+def test_an_unreadable_photo_does_not_stop_the_rest(folder, capsys):
+    photos = [folder / "notes.txt", folder / "gone.png", folder / "z.png"]
+    assert main(["inspect", *map(str, photos)]) == 1
+    captured = capsys.readouterr()
+    assert len(captured.out.splitlines()) == 1
+    assert "notes.txt" in captured.err
+    assert "gone.png" in captured.err
+
+
+def test_empty_folder(tmp_path, capsys):
+    assert main(["inspect", str(tmp_path)]) == 1
+    assert f"No photos in {tmp_path}" in capsys.readouterr().err
+
+
+def test_overlays_never_overwrite(folder, tmp_path, dark_corner, inspector):
+    out = tmp_path / "new" / "out"
+    assert main(["inspect", str(folder), "--out", str(out), "--threshold", "0"]) == 0
+    assert main(["inspect", str(folder / "z.png"), "--out", str(out)]) == 0
+    assert sorted(path.name for path in out.iterdir()) == [
+        "wall-overlay-2.png",
+        "wall-overlay.png",
+        "z-overlay-2.png",
+        "z-overlay.png",
+    ]
+    expected = inspector.inspect(dark_corner).overlay(0.35, "jet", 0.0)
+    np.testing.assert_array_equal(read_photo(out / "wall-overlay-2.png").pixels, expected)
+
+
+def test_overlay_options(folder, tmp_path, dark_corner, inspector):
+    photo = str(folder / "b" / "wall.png")
+    options = ["--opacity", "0.8", "--colormap", "magma", "--threshold", "0.5"]
+    assert main(["inspect", photo, "--out", str(tmp_path), *options]) == 0
+    expected = inspector.inspect(dark_corner).overlay(0.8, "magma", 0.5)
+    np.testing.assert_array_equal(read_photo(tmp_path / "wall-overlay.png").pixels, expected)
+
+
+def test_a_clean_wall_stays_clean_by_default(folder, tmp_path, clean_wall):
+    main(["inspect", str(folder / "z.png"), "--out", str(tmp_path)])
+    overlay = read_photo(tmp_path / "z-overlay.png").pixels
+    np.testing.assert_array_equal(overlay, clean_wall.pixels)
+
+
+def test_out_that_is_a_file(folder, capsys):
+    assert main(["inspect", str(folder / "z.png"), "--out", str(folder / "notes.txt")]) == 1
+    assert "Give --out a folder" in capsys.readouterr().err
+
+
+def test_json_is_one_array(folder, tmp_path, capsys):
+    arguments = [str(folder / "b"), str(folder / "gone.png"), "--json", "--out", str(tmp_path)]
+    assert main(["inspect", *arguments]) == 1
+    [record] = json.loads(capsys.readouterr().out)
+    assert record["photo"] == str(folder / "b" / "wall.png")
+    assert record["verdict"] == "crack"
+    assert 0.5 < record["probability"] <= 1
+    assert (record["height_px"], record["width_px"]) == (60, 90)
+    assert Path(record["overlay"]).is_file()
+    assert record["model"] == "tiny"
+
+
+def test_urls(dark_corner, monkeypatch, capsys):
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Type", "image/png")
+            self.end_headers()
+            self.wfile.write(encode_png(dark_corner.pixels))
+
+        def log_message(self, *_):
+            pass
+
+    monkeypatch.setenv("CRACKLIB_ALLOWED_HOSTS", "127.0.0.1")
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/wall.png"
+        status = main(["inspect", url])
+        server.shutdown()
+    captured = capsys.readouterr()
+    assert status == 0, captured.err
+    assert captured.out.startswith(f"{url}: crack")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "required"),
+        (["inspect"], "PHOTO"),
+        (["inspect", "x.png", "--opacity", "1.5"], "'1.5' is not a number from 0 to 1"),
+        (["inspect", "x.png", "--threshold", "nan"], "'nan' is not a number from 0 to 1"),
+        (["inspect", "x.png", "--colormap", "rainbow"], "invalid choice"),
+        (["train", "--data", "d", "--out", "w.h5"], "w.h5 does not end in .safetensors"),
+        (
+            ["train", "--data", "d", "--out", "w.safetensors", "--epochs", "0"],
+            "'0' is not a whole number from 1 up",
+        ),
+    ],
+)
+def test_wrong_usage(arguments, message, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        main(arguments)
+    assert exit_.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_evaluate(tmp_path, save_photo, clean_wall, dark_corner, capsys):
+    for number in range(2):
+        save_photo(dark_corner, tmp_path / "crack" / f"brick-{number}.png")
+        save_photo(clean_wall, tmp_path / "no_crack" / f"brick-{number}.png")
+    assert main(["evaluate", str(tmp_path), "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["model"] == "tiny"
+    assert "brick" in result["verdicts"]
+    assert main(["evaluate", str(tmp_path)]) == 0
+    assert "brick" in capsys.readouterr().out
+
+
+def test_evaluate_a_folder_of_neither_kind(tmp_path, capsys):
+    assert main(["evaluate", str(tmp_path)]) == 1
+    assert "crack/" in capsys.readouterr().err
+
+
+def fake_training(monkeypatch, train):
+    """In the place of the module that imports TensorFlow."""
+    monkeypatch.setitem(sys.modules, "cracklib.training", SimpleNamespace(train=train))
+
+
+def test_train_leaves_to_the_recipe_what_is_not_given(monkeypatch):
+    calls = []
+    fake_training(monkeypatch, lambda *args, **options: calls.append((args, options)))
+    paths = ["--data", "data", "--out", "weights/mine.safetensors"]
+    assert main(["train", *paths]) == 0
+    options = "--recipe article --start hed --trainable block5 --epochs 3 --batch-size 8 --seed 7"
+    assert main(["train", *paths, *options.split()]) == 0
+    given = (Path("data"), Path("weights/mine.safetensors"))
+    nothing = {"start": None, "trainable": None, "epochs": None, "batch_size": None}
+    everything = {"start": "hed", "trainable": "block5", "epochs": 3, "batch_size": 8}
+    assert calls == [
+        (given, {"recipe": "default", "seed": 0} | nothing),
+        (given, {"recipe": "article", "seed": 7} | everything),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "message"),
+    [(TrainingError("Too few photos."), 1, "Too few photos.\n"), (KeyboardInterrupt(), 130, "")],
+)
+def test_failures_end_without_a_traceback(error, status, message, monkeypatch, capsys):
+    def train(*_, **__):
+        raise error
+
+    fake_training(monkeypatch, train)
+    assert main(["train", "--data", "d", "--out", "w.safetensors"]) == status
+    assert capsys.readouterr().err == message

@@ -1,0 +1,105 @@
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from cracklib.architecture import weight_shapes
+from cracklib.classifier import load_classifier
+from cracklib.engines import ENGINES, _split, build_engine
+from cracklib.errors import CrackError
+from cracklib.photo import read_photo
+from cracklib.preprocess import to_batch
+
+
+@pytest.fixture(scope="module")
+def weights():
+    """Drawn as He et al. 2015, so that activations neither vanish nor explode."""
+    rng = np.random.default_rng(0)
+    return {
+        name: rng.normal(0, np.sqrt(2 / np.prod(shape[:-1])), shape).astype(np.float32)
+        if name.endswith("kernel")
+        else rng.normal(0, 0.1, shape).astype(np.float32)
+        for name, shape in weight_shapes().items()
+    }
+
+
+@pytest.fixture(scope="module")
+def batch():
+    return np.random.default_rng(1).uniform(-120, 150, (3, 224, 224, 3)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def openvino(weights):
+    return build_engine("openvino", weights, "block5_conv3")
+
+
+@pytest.mark.parametrize(("feature_layer", "side"), [("block5_conv3", 14), ("block5_pool", 7)])
+def test_engines_agree(weights, batch, feature_layer, side):
+    one = batch[:1]
+    maps = {name: build_engine(name, weights, feature_layer)(one) for name in ENGINES}
+    for feature_map in maps.values():
+        assert feature_map.shape == (1, side, side, 512)
+        assert feature_map.dtype == np.float32
+    error = np.abs(maps["openvino"] - maps["tensorflow"]).max()
+    assert error < 0.02 * maps["tensorflow"].max()
+
+
+def test_a_batch_is_its_photos_one_by_one(openvino, batch):
+    one_by_one = np.concatenate([openvino(batch[i : i + 1]) for i in range(len(batch))])
+    np.testing.assert_array_equal(openvino(batch), one_by_one)
+
+
+def test_threads_do_not_mix_photos(openvino, batch):
+    expected = openvino(batch)
+    with ThreadPoolExecutor(3) as pool:
+        results = list(pool.map(lambda i: openvino(batch[i % 3 : i % 3 + 1]), range(12)))
+    for i, result in enumerate(results):
+        np.testing.assert_array_equal(result[0], expected[i % 3])
+
+
+def test_split_is_exact(batch):
+    halves = _split(batch)
+    np.testing.assert_array_equal(halves[..., :3] + halves[..., 3:], batch)
+    assert not (halves[..., :3].copy().view(np.uint32) & 0xFFFF).any(), "not bfloat16"
+
+
+def test_unknown_engine(weights):
+    with pytest.raises(CrackError, match="CRACKLIB_ENGINE to one of: openvino, tensorflow"):
+        build_engine("torch", weights, "block5_conv3")
+
+
+def test_missing_openvino_says_what_to_set(weights, monkeypatch):
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(CrackError, match="CRACKLIB_ENGINE=tensorflow"):
+        build_engine("openvino", weights, "block5_conv3")
+
+
+def test_serving_imports_neither_tensorflow_nor_telemetry():
+    script = """
+import sys
+import numpy as np
+from cracklib.architecture import weight_shapes
+from cracklib.engines import build_engine
+import cracklib.pipeline
+zeros = {name: np.zeros(shape, np.float32) for name, shape in weight_shapes().items()}
+build_engine("openvino", zeros, "block5_conv3")
+unwanted = {"tensorflow", "keras", "openvino_telemetry.main", "streamlit"}
+print(sorted(unwanted & set(sys.modules)), "openvino" in sys.modules)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[] True"
+
+
+@pytest.mark.slow
+def test_engines_agree_on_real_photos(bundled_weights, shared_data):
+    files = sorted((shared_data / "val").glob("*/*"))[::20]
+    one, other = (load_classifier(bundled_weights, name) for name in ENGINES)
+    for file in files:
+        batch = to_batch([read_photo(file)])
+        [a], [b] = one.classify(batch), other.classify(batch)
+        assert a.probability == pytest.approx(b.probability, abs=0.02), file.name
+        assert a.verdict == b.verdict, file.name

@@ -1,0 +1,75 @@
+"""The layering of ARCHITECTURE.md, held by reading every import statement."""
+
+import ast
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+LAYERS = [
+    {"architecture", "config", "errors", "types"},
+    {"dataset", "download", "metrics", "overlay", "photo", "preprocess", "report"}
+    | {"synthesis", "views"},
+    {"calibration", "cam", "classifier", "engines", "features", "model", "training", "weights"},
+    {"__main__", "evaluation", "jobs", "pipeline", "store"},
+    {"__init__"},
+]
+FRAMEWORKS = {"h5py", "keras", "openvino", "tensorflow"}
+IMAGES = {"PIL", "cv2", "matplotlib", "pillow_heif", "scipy"}
+MODULES = sorted((ROOT / "cracklib").glob("*.py"))
+PAGES = sorted(
+    path for pattern in ("streamlit_app.py", "ui/*.py", "pages/*.py") for path in ROOT.glob(pattern)
+)
+
+
+def imports(path):
+    """Dotted names of all that a file imports, inside functions too."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name}: relative import"
+            if node.module == "cracklib":
+                found |= {f"cracklib.{alias.name}" for alias in node.names}
+            else:
+                found.add(node.module)
+    return found
+
+
+def packages(path):
+    return {name.split(".")[0] for name in imports(path)}
+
+
+def siblings(path):
+    return {name.split(".")[1] for name in imports(path) if name.startswith("cracklib.")}
+
+
+def layer_of(module):
+    for number, names in enumerate(LAYERS):
+        if module in names:
+            return number
+    raise AssertionError(f"cracklib/{module}.py has no place in LAYERS; see ARCHITECTURE.md")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+def test_modules_import_downwards(path):
+    layer = layer_of(path.stem)
+    above = {name for name in siblings(path) if layer_of(name) > layer}
+    assert not above
+    forbidden = {"streamlit", "ui", "pages"}
+    if layer <= 1:
+        forbidden |= FRAMEWORKS
+    if layer == 0:
+        forbidden |= IMAGES | {"requests"}
+    assert not packages(path) & forbidden
+
+
+def test_no_cycles():
+    TopologicalSorter({path.stem: siblings(path) for path in MODULES}).prepare()
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_pages_lay_out_and_call(path):
+    assert not packages(path) & (FRAMEWORKS | IMAGES)

@@ -1,0 +1,128 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import cracklib
+from cracklib import pipeline
+from cracklib.cam import class_activation_map
+from cracklib.errors import PhotoError
+from cracklib.photo import encode_png
+from cracklib.pipeline import Inspector
+from cracklib.preprocess import to_batch
+
+
+def test_verdict_and_heat_follow_the_dark_spot(inspector, dark_corner):
+    inspection = inspector.inspect(dark_corner)
+    assert inspection.verdict == "crack"
+    assert inspection.heatmap.shape == dark_corner.size
+    assert inspection.heatmap.dtype == np.float32
+    assert inspection.heatmap[45:, 68:].min() > 0.5
+    assert inspection.heatmap[:15, :22].max() == 0.0
+
+
+def test_a_clean_wall_is_cold(inspector, clean_wall):
+    inspection = inspector.inspect(clean_wall)
+    assert inspection.verdict == "no_crack"
+    assert inspection.heat.max() == 0.0
+    np.testing.assert_array_equal(inspection.overlay(threshold=0.25), clean_wall.pixels)
+
+
+def test_evidence_averages_to_the_probability(inspector, dark_corner):
+    classifier = inspector.classifier
+    [prediction] = classifier.classify(to_batch([dark_corner]))
+    evidence = class_activation_map(
+        prediction.feature_map, classifier.head_kernel, classifier.head_bias, 1.0
+    )
+    inspection = inspector.inspect(dark_corner)
+    assert inspection.probability == pytest.approx(1 / (1 + np.exp(-evidence.mean())))
+    np.testing.assert_allclose(inspection.heat, np.clip(evidence / 4, 0, 1), atol=1e-6)
+
+
+def test_path_bytes_and_photo_are_the_same(inspector, dark_corner, save_photo, tmp_path):
+    path = save_photo(dark_corner, tmp_path / "wall.png")
+    inspections = [
+        inspector.inspect(photo) for photo in (path, str(path), path.read_bytes(), dark_corner)
+    ]
+    assert len({inspection.probability for inspection in inspections}) == 1
+    assert inspections[0].photo.name == "wall.png"
+
+
+def test_redrawing_never_runs_the_network(inspector, dark_corner):
+    inspection = inspector.inspect(dark_corner)
+    before = inspector.classifier.forward_passes
+    for opacity in (0.1, 0.5, 0.9):
+        inspection.overlay(opacity, "viridis", threshold=opacity)
+    assert inspection.heatmap.shape == dark_corner.size
+    assert inspector.classifier.forward_passes == before == 1
+
+
+def test_overlay_has_the_photos_size_and_leaves_it_alone(inspector, dark_corner):
+    before = dark_corner.pixels.copy()
+    overlay = inspector.inspect(dark_corner).overlay(opacity=1.0)
+    assert overlay.shape == dark_corner.pixels.shape
+    assert overlay.dtype == np.uint8
+    assert (overlay != before).any()
+    np.testing.assert_array_equal(dark_corner.pixels, before)
+
+
+def test_inspection_names_its_model_and_time(inspector, clean_wall):
+    inspection = inspector.inspect(clean_wall)
+    assert (inspection.model_name, inspection.model_sha256) == ("tiny", "0" * 64)
+    assert inspection.scale == inspector.card.heat_scale
+    assert inspection.seconds > 0
+
+
+def test_no_photo_is_refused(inspector):
+    with pytest.raises(PhotoError):
+        inspector.inspect(b"not a photo")
+    assert inspector.classifier.forward_passes == 0
+
+
+def test_the_package_loads_one_inspector(inspector, dark_corner, monkeypatch):
+    loads = []
+    monkeypatch.setattr(Inspector, "load", lambda: loads.append(1) or inspector)
+    monkeypatch.setattr(pipeline, "_shared", None)
+    data = encode_png(dark_corner.pixels)
+    assert [cracklib.inspect(data).verdict for _ in range(2)] == ["crack", "crack"]
+    assert len(loads) == 1
+
+
+def test_exported_names_exist():
+    assert sorted(cracklib.__all__) == [
+        "CrackError",
+        "DatasetError",
+        "DownloadError",
+        "Inspection",
+        "Inspector",
+        "Photo",
+        "PhotoError",
+        "TrainingError",
+        "WeightsError",
+        "decode_photo",
+        "inspect",
+    ]
+    for name in cracklib.__all__:
+        assert getattr(cracklib, name).__module__.startswith("cracklib.")
+    with pytest.raises(AttributeError, match="no attribute 'inspekt'"):
+        cracklib.inspekt  # noqa: B018
+
+
+def test_importing_the_package_is_light():
+    script = "import sys, cracklib; print({'cv2', 'PIL', 'openvino', 'keras'} & set(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.slow
+def test_real_photos(bundled_weights, shared_data):
+    inspector = Inspector.load(bundled_weights)
+    for label in ("crack", "no_crack"):
+        file = min((shared_data / "val" / label).glob("concrete-*"))
+        inspection = inspector.inspect(file)
+        assert inspection.verdict == label
+        assert inspection.heatmap.shape == inspection.photo.size
+        assert 0.0 <= inspection.heatmap.min() <= inspection.heatmap.max() <= 1.0

@@ -1,0 +1,64 @@
+import numpy as np
+import pytest
+
+from cracklib.preprocess import preprocess_pixels, resize_to_input, to_batch
+from cracklib.types import Photo
+
+
+@pytest.fixture
+def noise():
+    return np.random.default_rng(0).integers(0, 256, (2, 9, 7, 3), dtype=np.uint8)
+
+
+def test_agrees_with_keras(noise):
+    from cracklib.model import keras
+
+    expected = keras.applications.vgg16.preprocess_input(noise.astype(np.float32))
+    np.testing.assert_array_equal(preprocess_pixels(noise), expected)
+
+
+def test_by_hand():
+    red = np.array([255, 0, 10], np.uint8)
+    np.testing.assert_allclose(
+        preprocess_pixels(red), [10 - 103.939, -116.779, 255 - 123.68], rtol=1e-6
+    )
+
+
+def test_leaves_the_pixels_alone(noise):
+    before = noise.copy()
+    result = preprocess_pixels(noise)
+    result += 1
+    np.testing.assert_array_equal(noise, before)
+
+
+def test_batch_squeezes_photos_of_any_size():
+    photos = [
+        Photo(np.full((size, 500, 3), value, np.uint8))
+        for size, value in ((40, 0), (224, 100), (900, 255))
+    ]
+    batch = to_batch(photos)
+    assert batch.shape == (3, 224, 224, 3)
+    assert batch.dtype == np.float32
+    np.testing.assert_allclose(batch[:, 0, 0, 2], np.array([0, 100, 255]) - 123.68, rtol=1e-5)
+
+
+def test_shrinking_averages():
+    """A thin line must not fall between the samples: INTER_LINEAR would lose most of it."""
+    pixels = np.full((2240, 2240, 3), 200, np.uint8)
+    pixels[:, 1002] = 0
+    resized = resize_to_input(pixels)
+    assert np.unique(resized[:, 100]).tolist() == [180]
+
+
+def test_enlarging_interpolates():
+    pixels = np.zeros((2, 2, 3), np.uint8)
+    pixels[:, 1] = 100
+    row = resize_to_input(pixels)[0, :, 0].astype(int)
+    assert row[0] == 0
+    assert row[-1] == 100
+    assert np.diff(row).max() <= 1
+
+
+def test_input_size_is_left_as_it_is():
+    pixels = np.random.default_rng(0).integers(0, 256, (224, 224, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(resize_to_input(pixels), pixels)
