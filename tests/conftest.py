@@ -71,14 +71,14 @@ def save_photo():
     return save
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def bundled_weights():
     if not config.BUNDLED_WEIGHTS.exists():
         pytest.skip("no bundled weights in weights/")
     return config.BUNDLED_WEIGHTS
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def shared_data():
     if not SHARED_DATA.is_dir():
         pytest.skip("no labelled photos in ../shared/data")
