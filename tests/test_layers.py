@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LAYERS = [
     {"architecture", "config", "errors", "types"},
     {"dataset", "download", "metrics", "overlay", "photo", "preprocess", "report"}
-    | {"synthesis", "views"},
+    | {"samples", "synthesis", "views"},
     {"calibration", "cam", "classifier", "engines", "features", "model", "training", "weights"},
     {"__main__", "evaluation", "jobs", "pipeline", "store"},
     {"__init__"},

@@ -1,0 +1,73 @@
+"""What the tool does, how to read it, and how far to trust it: the figures are the card's own."""
+
+import streamlit as st
+
+from ui.model import load_inspector
+from ui.navigation import require_router
+from ui.quality import quality_rows
+from ui.result import percent
+
+require_router()
+card = load_inspector().card
+
+with st.container(width=760):
+    st.title("How it works", anchor=False)
+    st.markdown(
+        """
+A neural network (VGG16) looks once at your photo, squeezed to 224 × 224 pixels. It gives two
+things: the probability that the photo shows a crack, and for each place in the picture how much
+that place speaks for one.
+"""
+    )
+
+    st.subheader("Reading the probability", anchor=False)
+    st.markdown(
+        f"""
+It is calibrated: of all photos given 80 %, about 80 in 100 show a crack, as far as they are like
+those it was measured on. From **{percent(card.verdict_threshold)}** up the verdict is “Crack
+found”.
+"""
+    )
+
+    st.subheader("Reading the heatmap", anchor=False)
+    st.markdown(
+        """
+- The colours are evidence for a crack, in log-odds: 0 is undecided, and +2.3 is odds of ten to
+  one. Averaged over the picture it is the log-odds of the probability.
+- One colour means the same amount in every photo; weak evidence is not drawn, so that a sound wall
+  looks sound. *Hide heat below* moves that limit and changes nothing else.
+- It is a class activation map ([Zhou et al. 2016](https://arxiv.org/abs/1512.04150)): a coarse
+  grid, smoothed. It shows about where to look; it does not trace or measure a crack.
+"""
+    )
+
+    st.subheader("Measured quality", anchor=False)
+    if card.quality:
+        st.markdown(
+            "Per source, on photos that were never trained on but did choose the temperature and "
+            "the threshold; 95 % intervals in brackets. The worst row says more than the best."
+        )
+        st.table(quality_rows(card.quality))
+    else:
+        st.markdown("The card of this model holds no measurements.")
+    made = f", made {card.created[:10]}" if card.created else ""
+    st.caption(f"Model {card.name}, sha256 {card.sha256[:16]}…{made}.")
+
+    st.subheader("Limits", anchor=False)
+    st.markdown(
+        """
+- Hairline cracks in a photo of a whole wall vanish when it is squeezed. Go near: about an arm's
+  length, square on, in even light.
+- Joints, cables, branches, shadow edges and stains look like cracks to it now and then.
+- It says nothing about how deep or dangerous a crack is. It does not replace an engineer.
+"""
+    )
+
+    st.subheader("Your photos", anchor=False)
+    st.markdown(
+        """
+A photo is held in memory for your visit, is never written to disk, and trains nothing. A photo
+given by web address is fetched by the server that runs this page, and its address becomes part of
+the page's own, so that you can share it.
+"""
+    )

@@ -1,0 +1,23 @@
+"""A wall photo in; the verdict, how sure it is, and where, out."""
+
+import streamlit as st
+
+from ui import session
+from ui.model import load_inspector
+from ui.navigation import require_router
+from ui.result import show_result
+from ui.ways_in import show_ways_in
+
+require_router()
+
+st.title("Wall Crack Inspector", anchor=False)
+st.markdown("A photo of a wall in; whether there is a crack, how sure that is, and where, out.")
+show_ways_in()
+
+inspector = load_inspector()
+with st.spinner("Inspecting …"):
+    session.serve(inspector)
+if problem := session.problem():
+    st.error(problem, icon=":material/error:")
+if result := session.result():
+    show_result(result, inspector.card)

@@ -1,0 +1,19 @@
+"""The app: what all pages share, around the page that the address names."""
+
+from pathlib import Path
+
+import streamlit as st
+
+from ui.errors import errors_told
+from ui.navigation import choose_page, run_page
+
+UI = Path(__file__).parent / "ui"
+LOGO = str(UI / "logo.svg")
+
+st.set_page_config(page_title="Wall Crack Inspector", page_icon=LOGO, layout="wide")
+st.logo(LOGO, size="large")
+st.html(UI / "style.css")
+
+page = choose_page()
+with errors_told(st.error):
+    run_page(page)

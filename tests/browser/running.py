@@ -1,0 +1,118 @@
+"""The real app in a process of its own, and a real browser to drive it."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from playwright.sync_api import Page, expect, sync_playwright
+
+ROOT = Path(__file__).resolve().parents[2]
+START_TIMEOUT_S = 60
+TIMEOUT_MS = 30_000
+
+OVERLAY = 'img[alt^="The photo with the evidence"]'
+_CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+
+# From the key press to the frame after the new overlay has been loaded and decoded.
+_WATCH_OVERLAY = """
+    (selector) => {
+        const before = document.querySelector(selector).src;
+        let start;
+        addEventListener("keydown", () => (start = performance.now()), {capture: true, once: true});
+        window.newPicture = new Promise((resolve) => {
+            const look = async () => {
+                const image = document.querySelector(selector);
+                if (start === undefined || !image || image.src === before || !image.complete)
+                    return requestAnimationFrame(look);
+                await image.decode();
+                requestAnimationFrame(() => resolve(performance.now() - start));
+            };
+            look();
+        });
+    }
+"""
+
+
+def find_chromium():
+    """Path of a Chromium or Chrome, or None."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+
+
+@contextmanager
+def running_app(log_path, **environment):
+    """Start the app on a free port; yields its address once it says it is healthy."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py"]
+    command += [f"--server.port={port}", "--server.address=127.0.0.1", "--server.headless=true"]
+    environment = os.environ | {"CRACKLIB_ALLOWED_HOSTS": "localhost,127.0.0.1"} | environment
+    with (
+        log_path.open("wb") as log,
+        subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT
+        ) as app,
+    ):
+        try:
+            address = f"http://127.0.0.1:{port}"
+            _wait_until_healthy(app, address, log_path)
+            yield address
+        finally:
+            app.terminate()
+
+
+def _wait_until_healthy(app, address, log_path):
+    for _ in range(10 * START_TIMEOUT_S):
+        try:
+            with urlopen(f"{address}/_stcore/health", timeout=1):
+                return
+        except (URLError, OSError):
+            pass
+        try:
+            app.wait(timeout=0.1)
+        except subprocess.TimeoutExpired:
+            continue
+        break
+    raise RuntimeError(f"the app did not start:\n{log_path.read_text(errors='replace')}")
+
+
+@contextmanager
+def running_chromium():
+    """A headless Chromium with a made-up camera."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=find_chromium(), args=["--no-sandbox", *_CAMERA]
+        )
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+def wait_for_result(page: Page, name: str):
+    """Wait until the photo called ``name`` is shown and nothing is running."""
+    expect(page.locator(".st-key-result")).to_contain_text(name, timeout=TIMEOUT_MS)
+    wait_until_idle(page)
+
+
+def wait_until_idle(page: Page):
+    """Wait until no script runs and every picture is there."""
+    expect(
+        page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]')
+    ).to_be_visible(timeout=TIMEOUT_MS)
+    page.wait_for_function("[...document.images].every((image) => image.complete)")
+
+
+def press_on_slider(page: Page, label: str, key: str) -> float:
+    """Move a slider by one key press; milliseconds until the new overlay was on the screen."""
+    page.get_by_role("group", name=label).get_by_role("slider").focus()
+    page.evaluate(_WATCH_OVERLAY, OVERLAY)
+    page.keyboard.press(key)
+    return page.evaluate("window.newPicture")

@@ -1,0 +1,1 @@
+"""Streamlit code that pages share. Only this, ``pages`` and ``streamlit_app`` import Streamlit."""

@@ -1,0 +1,233 @@
+"""The result: verdict, pictures, colour bar, controls, downloads."""
+
+from __future__ import annotations
+
+import io
+from pathlib import PurePath
+from urllib.parse import urlencode
+
+import numpy as np
+import streamlit as st
+
+from cracklib.config import DEFAULT_COLORMAP, DEFAULT_OPACITY, DISPLAY_THRESHOLD
+from cracklib.overlay import COLORMAPS, render_overlay, render_swatch
+from cracklib.photo import encode_jpeg, encode_png
+from cracklib.pipeline import Inspection
+from cracklib.types import HeatScale
+from cracklib.weights import ModelCard
+from ui.session import Result
+
+DEFAULTS: dict[str, float | str] = {
+    "opacity": DEFAULT_OPACITY,
+    "threshold": DISPLAY_THRESHOLD,
+    "colormap": DEFAULT_COLORMAP,
+}
+"""The controls: their keys, in the session and in the link, and what reset gives."""
+
+_CLOSE_CALL = 0.1
+
+
+def show_result(result: Result, card: ModelCard) -> None:
+    """Lay out everything about one inspected photo."""
+    inspection = result.inspection
+    with st.container(border=True, key="result"):
+        st.html(_verdict_html(inspection, card.verdict_threshold))
+        _show_heat(result)
+        height, width = inspection.photo.size
+        st.caption(
+            f"{_plain(inspection.photo.name)} · {width} × {height} px · "
+            f"looked at in {inspection.seconds:.2f} s · "
+            f"model {_plain(inspection.model_name)}, {inspection.model_sha256[:8]}"
+        )
+
+
+def percent(probability: float) -> str:
+    """A probability in words that never claim certainty."""
+    if probability > 0.99:
+        return "over 99 %"
+    if probability < 0.01:
+        return "under 1 %"
+    return f"{probability:.0%}".replace("%", " %")
+
+
+@st.fragment
+def _show_heat(result: Result) -> None:
+    """The pictures and their controls: a slider moved reruns this and nothing else."""
+    asked = {key: st.query_params[key] for key in DEFAULTS if key in st.query_params}
+    pictures = st.container()
+    with st.container(key="controls"):
+        opacity_column, threshold_column, colormap_column = st.columns([5, 5, 12], gap="medium")
+    opacity = opacity_column.slider(
+        "Opacity of the heat",
+        0.0,
+        1.0,
+        DEFAULT_OPACITY,
+        0.05,
+        format="percent",
+        key="opacity",
+        bind="query-params",
+        persist_state="session",
+    )
+    threshold = threshold_column.slider(
+        "Hide heat below",
+        0.0,
+        1.0,
+        DISPLAY_THRESHOLD,
+        0.05,
+        format="percent",
+        key="threshold",
+        bind="query-params",
+        persist_state="session",
+        help="Percent of the scale of the colour bar. The verdict does not depend on it.",
+    )
+    colormap = colormap_column.pills(
+        "Colormap",
+        COLORMAPS,
+        default=DEFAULT_COLORMAP,
+        required=True,
+        wrap=True,
+        key="colormap",
+        bind="query-params",
+        persist_state="session",
+    )
+    chosen = {"opacity": opacity, "threshold": threshold, "colormap": colormap}
+    st.html(f"<style>{_swatch_css()}</style>")
+
+    inspection = result.inspection
+    overlay = encode_jpeg(
+        render_overlay(result.pixels, inspection.heat, opacity, colormap, threshold)
+    )
+    left, right = pictures.columns(2, gap="medium")
+    left.image(result.jpeg, width="stretch", alt="The photo as given", caption="Photo")
+    shows_heat = bool(inspection.heat.max() >= threshold)
+    right.image(
+        overlay,
+        width="stretch",
+        alt="The photo with the evidence for a crack as colours",
+        caption="Where the evidence is" if shows_heat else "No evidence above the threshold",
+    )
+    pictures.html(_colour_bar_html(colormap, threshold, inspection.scale))
+
+    with st.container(horizontal=True, vertical_alignment="center", key="actions"):
+        stem = PurePath(inspection.photo.name).stem or "photo"
+        st.download_button(
+            "Overlay, PNG",
+            lambda: encode_png(inspection.overlay(opacity, colormap, threshold)),
+            file_name=f"{stem}_overlay.png",
+            mime="image/png",
+            icon=":material/download:",
+            on_click="ignore",
+            help="At the photo's full size, drawn as shown here.",
+        )
+        st.download_button(
+            "Heatmap, NPY",
+            lambda: _npy_bytes(inspection),
+            file_name=f"{stem}_heatmap.npy",
+            mime="application/octet-stream",
+            icon=":material/download:",
+            on_click="ignore",
+            help="NumPy float32 (height, width) of the photo, 0 to 1 on the colour bar's scale.",
+        )
+        with st.popover("Share", icon=":material/link:"):
+            _show_link(result, chosen)
+        st.button("Reset view", icon=":material/restart_alt:", type="tertiary", on_click=_reset)
+    ignored = [key for key, text in asked.items() if not _says(text, chosen[key])]
+    if ignored:
+        st.caption(f"The link's {' and '.join(ignored)} can't be used; the default is shown.")
+
+
+def _reset() -> None:
+    st.session_state.update(DEFAULTS)
+
+
+def _says(text: str, value: float | str) -> bool:
+    try:
+        return float(text) == value
+    except ValueError:
+        return text == value
+
+
+def _show_link(result: Result, chosen: dict[str, float | str]) -> None:
+    if result.link is None:
+        st.markdown("A photo of your own is not kept on the server, so it has no link.")
+        return
+    changed = {key: value for key, value in chosen.items() if value != DEFAULTS[key]}
+    query = urlencode(result.link | changed)
+    st.markdown("Whoever opens this link sees the same photo, drawn the same way.")
+    st.code((st.context.url or "") + (f"?{query}" if query else ""), language=None, wrap_lines=True)
+
+
+def _npy_bytes(inspection: Inspection) -> bytes:
+    file = io.BytesIO()
+    np.save(file, inspection.heatmap)
+    return file.getvalue()
+
+
+def _verdict_html(inspection: Inspection, threshold: float) -> str:
+    probability = inspection.probability
+    if inspection.verdict == "crack":
+        kind, title = "crack", "Crack found"
+    else:
+        kind, title = "clear", "No crack found"
+    sentence = f"Of 100 photos scored like this one, {_how_many(probability)}."
+    if abs(probability - threshold) < _CLOSE_CALL:
+        sentence += " A close call: photograph it again, nearer and in even light."
+    return f"""
+<section class="verdict {kind}" aria-label="Verdict">
+  <div class="sign"></div>
+  <div class="words"><h2>{title}</h2><p>{sentence}</p></div>
+  <div class="likelihood">
+    <p><strong>{percent(probability)}</strong> probability of a crack</p>
+    <div class="gauge" role="meter" aria-label="Probability of a crack" aria-valuemin="0"
+      aria-valuemax="100" aria-valuenow="{100 * probability:.0f}">
+      <div style="width:{100 * probability:.1f}%"></div>
+      <span style="left:{100 * threshold:.1f}%"></span>
+    </div>
+    <p class="note">Called a crack from {100 * threshold:.0f} %, the mark on the bar.</p>
+  </div>
+</section>"""
+
+
+def _how_many(probability: float) -> str:
+    count = round(100 * probability)
+    if count in (0, 100):
+        return f"{'nearly none' if count == 0 else 'nearly all'} show a crack"
+    return f"about {count} {'shows' if count == 1 else 'show'} a crack"
+
+
+def _colour_bar_html(colormap: str, threshold: float, scale: HeatScale) -> str:
+    def log_odds(heat: float) -> str:
+        return f"{scale.low + heat * (scale.high - scale.low):+.1f}"
+
+    return f"""
+<figure class="colour-bar">
+  <figcaption>
+    <span>Evidence for a crack, log-odds</span>
+    <span>drawn from {log_odds(threshold)} up</span>
+  </figcaption>
+  <div class="scale" style="background:{_gradient(colormap)}">
+    <div class="hidden" style="width:{100 * threshold:.0f}%"></div>
+    <span style="left:{100 * threshold:.0f}%"></span>
+  </div>
+  <div class="ticks">
+    <span>{log_odds(0)} or less</span>
+    <span>{log_odds(1)} or more</span>
+  </div>
+</figure>"""
+
+
+def _swatch_css() -> str:
+    return "\n".join(
+        f".st-key-colormap button:nth-of-type({number})::before {{background:{_gradient(name)}}}"
+        for number, name in enumerate(COLORMAPS, start=1)
+    )
+
+
+def _gradient(colormap: str) -> str:
+    colours = ",".join(f"rgb({r} {g} {b})" for r, g, b in render_swatch(colormap, 17, 1)[0])
+    return f"linear-gradient(to right,{colours})"
+
+
+def _plain(text: str) -> str:
+    """Text that Markdown shows as it is."""
+    return "".join(f"\\{c}" if c in r"\`*_{}[]()<>#+-.!|~$:" else c for c in text)

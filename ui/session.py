@@ -1,0 +1,132 @@
+"""What one browser session asked for, and the last result it got.
+
+A widget's callback only files a request; the page then serves it where it can show a spinner. So
+the latest action wins whatever the other widgets hold, and a request cut short by the next action
+is not lost. A result stays until the next one succeeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import streamlit as st
+
+from cracklib.download import download_photo
+from cracklib.photo import decode_photo, encode_jpeg, fit_within
+from cracklib.pipeline import Inspection, Inspector
+from cracklib.samples import SAMPLES, sample_photo
+from cracklib.types import Photo, Pixels
+from ui.errors import errors_told
+
+DISPLAY_SIDE_PX = 1400
+"""Pictures on the page are no larger: ``st.image`` would shrink them again above 1,460."""
+
+Link = dict[str, str]
+"""The part of the address that names the photo: ``url``, ``sample``, or nothing for the first."""
+
+_FIRST_SAMPLE = next(iter(SAMPLES))
+
+
+@dataclass(frozen=True)
+class Request:
+    """A photo to look at: how to get it (``read`` raises ``CrackError``) and what links to it, if
+    anything does.
+    """
+
+    read: Callable[[], Photo]
+    link: Link | None
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """An inspection and what the page needs at every move of a slider.
+
+    ``pixels`` is the photo at display size, ``jpeg`` the same encoded.
+    """
+
+    inspection: Inspection
+    link: Link | None
+    pixels: Pixels
+    jpeg: bytes
+
+
+def ask_for_sample(slug: str) -> None:
+    """Request one of ``SAMPLES``; the first has the bare address as its link."""
+    link = {} if slug == _FIRST_SAMPLE else {"sample": slug}
+    st.session_state.request = Request(lambda: sample_photo(slug), link)
+
+
+def ask_for_url(url: str) -> None:
+    """Request the photo at a web address."""
+    st.session_state.request = Request(lambda: decode_photo(*download_photo(url)), {"url": url})
+
+
+def ask_for_file(data: bytes, name: str) -> None:
+    """Request a photo the user gave; it has no link, because it is not kept."""
+    st.session_state.request = Request(lambda: decode_photo(data, name), None)
+
+
+def serve(inspector: Inspector) -> None:
+    """Serve the latest request, and let the address say what is shown."""
+    _follow_link()
+    if "request" in st.session_state:
+        st.session_state.problem = None
+        _serve_request(inspector)
+    if result() is None:
+        ask_for_sample(_FIRST_SAMPLE)
+        _serve_request(inspector)
+    _write_link()
+
+
+def result() -> Result | None:
+    """The last success."""
+    return st.session_state.get("result")
+
+
+def problem() -> str | None:
+    """Why the latest request failed, if it did."""
+    return st.session_state.get("problem")
+
+
+def leave() -> None:
+    """Note that another page is open, whose address names no photo."""
+    st.session_state.pop("link", None)
+
+
+def _serve_request(inspector: Inspector) -> None:
+    request: Request = st.session_state.request
+    with errors_told(lambda message: st.session_state.update(problem=message)):
+        inspection = inspector.inspect(request.read())
+        pixels = fit_within(inspection.photo.pixels, DISPLAY_SIDE_PX)
+        st.session_state.result = Result(inspection, request.link, pixels, encode_jpeg(pixels))
+    del st.session_state.request
+
+
+def _follow_link() -> None:
+    """File a request where the address was opened, or gone back to, and not written by us."""
+    if "request" in st.session_state:
+        return
+    address = st.query_params.to_dict()
+    link = {key: address[key] for key in ("url", "sample") if key in address}
+    came_back = result() is not None and "link" not in st.session_state
+    if link == st.session_state.get("link") or (came_back and not link):
+        return
+    if "url" in link:
+        ask_for_url(link["url"])
+    elif link.get("sample", _FIRST_SAMPLE) in SAMPLES:
+        ask_for_sample(link.get("sample", _FIRST_SAMPLE))
+    else:
+        ask_for_sample(_FIRST_SAMPLE)
+        st.toast(f"The link names a sample that is not here, “{link['sample'][:40]}”.")
+
+
+def _write_link() -> None:
+    shown = result()
+    link = (shown.link if shown else None) or {}
+    for key in ("url", "sample"):
+        if key in link:
+            st.query_params[key] = link[key]
+        elif key in st.query_params:
+            del st.query_params[key]
+    st.session_state.link = link
