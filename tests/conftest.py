@@ -1,8 +1,7 @@
-"""A tiny network that finds dark spots, in the one place where the real one would be."""
+"""Fixtures: an inspector on the tiny network, photos made by hand, the real weights and photos."""
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
@@ -10,37 +9,10 @@ from cracklib import config
 from cracklib.classifier import Classifier
 from cracklib.photo import encode_png
 from cracklib.pipeline import Inspector
-from cracklib.types import HeatScale, Photo
-from cracklib.weights import ModelCard
+from cracklib.types import Photo
+from tests.tiny import TINY_HEAD, make_card, tiny_engine
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
-
-
-def tiny_engine(batch):
-    """Feature map (n, 7, 7, 2): how dark and how light each place is, in [0, 2] about."""
-    grey = np.stack(
-        [cv2.resize(image.mean(-1), (7, 7), interpolation=cv2.INTER_AREA) for image in batch]
-    )
-    return np.stack([np.maximum(-grey, 0), np.maximum(grey, 0)], axis=-1) / np.float32(64)
-
-
-TINY_HEAD = {
-    "predictions/kernel": np.array([[0.0, 4.0], [1.0, 0.0]], np.float32),
-    "predictions/bias": np.array([0.5, 0.0], np.float32),
-}
-
-
-def make_card(**changes):
-    values = {
-        "name": "tiny",
-        "sha256": "0" * 64,
-        "feature_layer": "block5_conv3",
-        "temperature": 1.0,
-        "verdict_threshold": 0.5,
-        "heat_scale": HeatScale(0.0, 4.0),
-        "start": "made by hand",
-    }
-    return ModelCard(**(values | changes))
 
 
 @pytest.fixture

@@ -2,11 +2,11 @@ import math
 
 import numpy as np
 import pytest
-from conftest import TINY_HEAD, make_card
 
 from cracklib import config
 from cracklib.classifier import Classifier, load_classifier
 from cracklib.errors import WeightsError
+from tests.tiny import TINY_HEAD, make_card
 
 HEAD = {
     "predictions/kernel": np.array([[0.0, 1.0]], np.float32),

@@ -3,7 +3,6 @@ import json
 
 import numpy as np
 import pytest
-from conftest import make_card
 from safetensors.numpy import save
 
 from cracklib.architecture import weight_shapes
@@ -18,6 +17,7 @@ from cracklib.weights import (
     save_weights,
     sha256,
 )
+from tests.tiny import make_card
 
 
 @pytest.fixture(scope="module")
