@@ -160,7 +160,7 @@ def decode_weights(encoded: bytes, card_text: str, name: str) -> tuple[Weights, 
     except SafetensorError as error:
         raise WeightsError(f"{name} is not a safetensors file ({error}).") from error
     check_shapes(weights, name)
-    return weights, card
+    return {key: weights[key] for key in weight_shapes()}, card
 
 
 def check_shapes(weights: Mapping[str, np.ndarray], name: str) -> None:
