@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from cracklib.architecture import HEAD, FeatureLayer
@@ -15,7 +16,12 @@ from cracklib.cam import class_activation_map
 from cracklib.config import engine_name
 from cracklib.dataset import LabelledFile
 from cracklib.engines import build_engine
-from cracklib.metrics import fit_temperature, fit_threshold, measure_by_source
+from cracklib.metrics import (
+    balanced_weights,
+    fit_temperature,
+    fit_threshold,
+    measure_by_source,
+)
 from cracklib.photo import read_photo
 from cracklib.preprocess import to_batch
 from cracklib.types import FloatArray, HeatScale
@@ -24,19 +30,6 @@ from cracklib.weights import Weights
 CLEAN_QUANTILE = 0.5
 CRACK_QUANTILE = 0.98
 """Heat 0 is this quantile of the evidence over uncracked photos, heat 1 this one over cracked."""
-
-
-def balanced_weights(files: Sequence[LabelledFile]) -> FloatArray:
-    """float32 (n,) of sum 1: every source counts alike, and in it every class."""
-    cells = np.array([f"{file.source}/{file.label}" for file in files])
-    sources = np.array([file.source for file in files])
-    weights = np.empty(len(files), np.float32)
-    for source in np.unique(sources):
-        classes = np.unique(cells[sources == source])
-        for cell in classes:
-            weights[cells == cell] = 1 / (len(classes) * np.sum(cells == cell))
-    weights /= weights.sum()
-    return weights
 
 
 def calibrate(
@@ -55,7 +48,7 @@ def calibrate(
         maps.append(class_activation_map(feature_map, kernel, bias, temperature=1.0))
     labels = np.array([file.label for file in files])
     sources = [file.source for file in files]
-    balance = balanced_weights(files)
+    balance = balanced_weights(labels, sources)
 
     temperature = fit_temperature(logits, labels, balance)
     margins = np.subtract(*np.transpose(logits)[::-1]).astype(np.float64) / temperature
@@ -70,7 +63,9 @@ def calibrate(
     }
 
 
-def fit_heat_scale(evidence: FloatArray, labels: np.ndarray, balance: FloatArray) -> HeatScale:
+def fit_heat_scale(
+    evidence: FloatArray, labels: np.ndarray, balance: NDArray[np.float64]
+) -> HeatScale:
     """The scale on which uncracked walls stay cold and cracks get hot.
 
     ``evidence`` is float32 (n, rows, columns) in log-odds, ``balance`` how much each photo counts.
@@ -83,9 +78,5 @@ def fit_heat_scale(evidence: FloatArray, labels: np.ndarray, balance: FloatArray
     )
 
 
-def _quantile(values: FloatArray, weights: FloatArray, share: float) -> float:
-    return float(
-        np.quantile(
-            values.ravel(), share, weights=weights.ravel().astype(np.float64), method="inverted_cdf"
-        )
-    )
+def _quantile(values: FloatArray, weights: NDArray[np.float64], share: float) -> float:
+    return float(np.quantile(values.ravel(), share, weights=weights.ravel(), method="inverted_cdf"))

@@ -191,6 +191,18 @@ class _Evaluator:
             }
 
 
+def balanced_weights(labels: ArrayLike, sources: Sequence[str]) -> _Doubles:
+    """float64 (photos,) of sum 1: every source counts alike, and in it every class."""
+    y, names = np.asarray(labels).astype(bool), np.asarray(sources)
+    weights = np.zeros(len(y))
+    for name in np.unique(names):
+        classes = [part for part in ((names == name) & y, (names == name) & ~y) if part.any()]
+        for part in classes:
+            weights[part] = 1 / (part.sum() * len(classes))
+    weights /= weights.sum()
+    return weights
+
+
 def fit_temperature(
     logits: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None
 ) -> float:
@@ -223,13 +235,8 @@ def fit_threshold(probabilities: ArrayLike, labels: ArrayLike, sources: Sequence
     thresholds the middle of the widest gap between probabilities is taken. In (0, 1).
     """
     y, p = _checked(labels, probabilities)
-    names = np.asarray(sources)
     # What a photo adds when it is judged right, so that the score is a sum over photos.
-    gains = np.zeros(len(y))
-    for name in np.unique(names):
-        classes = [part for part in ((names == name) & y, (names == name) & ~y) if part.any()]
-        for part in classes:
-            gains[part] = 1 / (part.sum() * len(classes))
+    gains = balanced_weights(y, sources)
     values, group = np.unique(p, return_inverse=True)
     # Scores for thresholds above none of the values, above the first, ... above all.
     change = np.bincount(group, np.where(y, -gains, gains), len(values))

@@ -22,11 +22,12 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from cracklib.architecture import FeatureLayer
-from cracklib.calibration import balanced_weights, calibrate
+from cracklib.calibration import calibrate
 from cracklib.config import LABELS, STARTS
 from cracklib.dataset import LabelledFile, find_split
 from cracklib.errors import TrainingError
 from cracklib.features import BOUNDARIES, FeatureCache, Trainable, split_model
+from cracklib.metrics import balanced_weights
 from cracklib.model import build_model, read_weights, start_weights
 from cracklib.views import Mix, View, plan_plain, plan_views
 from cracklib.weights import ModelCard, encode_weights, read_encoded, save_weights, sha256
@@ -192,7 +193,7 @@ def _fit(
     tail.optimizer.build(tail.trainable_variables)
     checkpoint = _Checkpoint(run / "checkpoint.npz", tail)
     checkpoint.restore()
-    balance = balanced_weights(val_files)
+    balance = balanced_weights(val.labels, [file.source for file in val_files])
 
     val.fill("validation photos")
     with tqdm(total=sum(steps), desc="training", unit="step", mininterval=1) as bar:

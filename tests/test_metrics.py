@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from cracklib.metrics import (
     ClassificationMetrics,
     HeatmapTally,
+    balanced_weights,
     fit_temperature,
     fit_threshold,
     measure_by_source,
@@ -334,3 +335,8 @@ class TestHeatmaps:
     def test_impossible_input_is_refused(self, heat, message):
         with pytest.raises(ValueError, match=message):
             HeatmapTally().add(heat, np.ones((2, 2), bool))
+
+
+def test_every_source_and_class_weighs_alike():
+    weights = balanced_weights([1, 1, 0, 0, 0], ["a", "a", "a", "b", "b"])
+    assert weights == pytest.approx([1 / 8, 1 / 8, 1 / 4, 1 / 4, 1 / 4])
