@@ -306,8 +306,14 @@ def _run_folder(
         if any(run.iterdir()) and not mark.exists():
             raise TrainingError(f"{run} is in the way and was not written by a training run.")
         shutil.rmtree(run)
-    run.mkdir(parents=True, exist_ok=True)
-    mark.write_text(fingerprint)
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        mark.write_text(fingerprint)
+    except OSError as error:
+        raise TrainingError(
+            f"Can't write to {out.parent} ({error.strerror}). "
+            "Give --out a place that can be written."
+        ) from error
     return run
 
 

@@ -23,9 +23,9 @@ that place speaks for one.
     st.subheader("Reading the probability", anchor=False)
     st.markdown(
         f"""
-It is calibrated: of all photos given 80 %, about 80 in 100 show a crack, as far as they are like
-those it was measured on. From **{percent(card.verdict_threshold)}** up the verdict is “Crack
-found”.
+It is calibrated over all the photos below together: of those given 80 %, about 80 in 100 show a
+crack. For one kind of surface it can be further off; the calibration error in the table says how
+far. From **{percent(card.verdict_threshold)}** up the verdict is “Crack found”.
 """
     )
 

@@ -124,6 +124,12 @@ def test_a_folder_of_someone_else_is_not_deleted(data, tmp_path):
     assert (out.with_suffix(".run") / "thesis.txt").exists()
 
 
+def test_a_place_that_cannot_be_written_is_found_before_training(data, tmp_path):
+    (tmp_path / "taken").write_text("a file, not a folder")
+    with pytest.raises(TrainingError, match="Can't write"):
+        run(data, tmp_path / "taken" / "wall.safetensors")
+
+
 def test_the_articles_recipe_averages_the_pooled_map(data, tmp_path):
     path = run(data, tmp_path / "article.safetensors", recipe="article", epochs=1)
     _, card = load_weights(path)
