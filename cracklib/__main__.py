@@ -6,6 +6,7 @@ import argparse
 import itertools
 import json
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -89,17 +90,45 @@ def train(arguments: argparse.Namespace) -> int:
     """Train a model and write its weights and card."""
     from cracklib.training import train
 
-    train(
-        arguments.data,
-        arguments.out,
-        recipe=arguments.recipe,
-        start=arguments.start,
-        trainable=arguments.trainable,
-        epochs=arguments.epochs,
-        batch_size=arguments.batch_size,
-        seed=arguments.seed,
-    )
+    report = _ProgressFile(arguments.progress) if arguments.progress else None
+    try:
+        train(
+            arguments.data,
+            arguments.out,
+            recipe=arguments.recipe,
+            start=arguments.start,
+            trainable=arguments.trainable,
+            epochs=arguments.epochs,
+            batch_size=arguments.batch_size,
+            seed=arguments.seed,
+            without=arguments.without,
+            report=report,
+        )
+    except CrackError as error:
+        if report:
+            report({"event": "failed", "message": str(error)})
+        raise
     return 0
+
+
+class _ProgressFile:
+    """Writes training events as JSON lines; a file ``stop`` beside them ends the run early."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._next_step_s = 0.0
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        from cracklib.training import StopTraining
+
+        now = time.monotonic()
+        frequent = event["event"] in ("step", "calibrating", "features")
+        if not frequent or now >= self._next_step_s:
+            self._next_step_s = now + 0.25 if frequent else 0.0
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(event) + "\n")
+        if event["event"] in ("step", "features") and self._path.with_name("stop").exists():
+            raise StopTraining
 
 
 def _find_targets(sources: Sequence[str]) -> tuple[list[str | Path], list[CrackError]]:
@@ -269,6 +298,20 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--epochs", type=_whole(1), metavar="N")
     command.add_argument("--batch-size", type=_whole(1), metavar="N")
     command.add_argument("--seed", type=_whole(0), default=0, metavar="N", help="default: 0")
+    command.add_argument(
+        "--without",
+        action="append",
+        default=[],
+        metavar="SOURCE",
+        help="leave out the photos of this source, to measure the model on them; can be repeated",
+    )
+    command.add_argument(
+        "--progress",
+        type=Path,
+        metavar="FILE",
+        help="add the run's events to this file, a JSON object a line; a file called 'stop' beside "
+        "it ends the run with the best epoch so far",
+    )
     return parser
 
 

@@ -14,6 +14,8 @@ BLOCKS: tuple[tuple[int, int], ...] = ((2, 64), (2, 128), (3, 256), (3, 512), (3
 
 FEATURES = 512
 HEAD = "predictions"
+STRIDE = 16
+"""Pixels of the photo, each way, to a cell of the map of block5_conv3."""
 
 FeatureLayer = Literal["block5_conv3", "block5_pool"]
 """What is averaged: the last convolution (14x14, the map's mean is exactly the logit) or, as in the

@@ -5,7 +5,7 @@ Everything is fitted and measured with the engine that serves, so that the card 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,10 @@ CRACK_QUANTILE = 0.98
 
 
 def calibrate(
-    weights: Weights, feature_layer: FeatureLayer, files: Sequence[LabelledFile]
+    weights: Weights,
+    feature_layer: FeatureLayer,
+    files: Sequence[LabelledFile],
+    progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, object]:
     """The fields of the model card that are fitted or measured on the validation ``files``.
 
@@ -42,10 +45,12 @@ def calibrate(
     engine = build_engine(engine_name(), weights, feature_layer)
     kernel, bias = weights[f"{HEAD}/kernel"], weights[f"{HEAD}/bias"]
     logits, maps = [], []
-    for file in tqdm(files, desc="calibrating", unit="photo", mininterval=1):
+    for done, file in enumerate(tqdm(files, desc="calibrating", unit="photo", mininterval=1), 1):
         [feature_map] = engine(to_batch([read_photo(file.path)]))
         logits.append(feature_map.mean(axis=(0, 1)) @ kernel + bias)
         maps.append(class_activation_map(feature_map, kernel, bias, temperature=1.0))
+        if progress:
+            progress(done, len(files))
     labels = np.array([file.label for file in files])
     sources = [file.source for file in files]
     balance = balanced_weights(labels, sources)

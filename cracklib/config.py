@@ -6,11 +6,14 @@ CRACKLIB_ENGINE         ``openvino`` (default) or ``tensorflow``: what runs the 
 CRACKLIB_WEIGHTS        weights file to serve instead of the bundled one.
 CRACKLIB_ALLOWED_HOSTS  comma-separated host names that may be downloaded from although their
                         address is not public (an intranet, a test server).
+CRACKLIB_STORE          folder for the private folders of sessions, instead of one beside the other
+                        temporary files. It belongs to this program alone.
 """
 
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 LABELS = ("no_crack", "crack")
@@ -21,7 +24,7 @@ STARTS = ("imagenet", "hed", "bundled")
 """Weights a training run can start from."""
 TRAINABLE = ("head", "block5", "block4-5")
 """Layers a training run can change."""
-RECIPES = ("default", "article")
+RECIPES = ("default", "quick", "article")
 
 MIN_SIDE_PX = 32
 MAX_PIXELS = 60_000_000
@@ -30,6 +33,28 @@ MAX_FILE_BYTES = 512 * 1024 * 1024
 MAX_DOWNLOAD_BYTES = 20 * 1024 * 1024
 DOWNLOAD_TIMEOUT_S = 10.0
 MAX_REDIRECTS = 3
+
+SESSION_UNUSED_S = 24 * 3600.0
+"""A session's folder is deleted when it was not used for so long."""
+MAX_SESSION_BYTES = 4 * 1024**3
+"""Uploads, trained models and the cached features of runs, all together."""
+MIN_FREE_DISK_BYTES = 1024**3
+"""Nothing is stored or started that would leave less."""
+
+MAX_SET_PHOTOS = 5000
+"""In one person's set of labelled photos; on two cores an epoch over so many takes minutes."""
+MAX_SET_BYTES = 1024**3
+"""Of a set's files, and of all that is in a zip, unpacked."""
+MAX_ZIP_ENTRIES = 3 * MAX_SET_PHOTOS
+"""Folders and the hidden files of macOS come on top of the photos."""
+MAX_ZIP_RATIO = 100
+"""Unpacked to packed bytes. Photos are packed already and come to 1; drawings in BMP to 20."""
+DOWNLOAD_THREADS = 4
+NEAR_DUPLICATE_BITS = 6
+"""Perceptual hashes of one photo saved twice differ in at most so many of their 64 bits."""
+MIN_PHOTOS_PER_CLASS = 10
+VALIDATION_SHARE = 0.2
+MIN_VALIDATION_PER_CLASS = 2
 
 DEFAULT_OPACITY = 0.35
 DEFAULT_COLORMAP = "jet"
@@ -54,3 +79,9 @@ def allowed_hosts() -> frozenset[str]:
     """Host names, in lower case, exempt from the public-address rule."""
     names = os.environ.get("CRACKLIB_ALLOWED_HOSTS", "").split(",")
     return frozenset(name.strip().lower() for name in names if name.strip())
+
+
+def store_root() -> Path:
+    """The folder that holds the private folders of sessions."""
+    own = Path(tempfile.gettempdir()) / f"wall-crack-inspector-{os.getuid()}"
+    return Path(os.environ.get("CRACKLIB_STORE") or own).absolute()

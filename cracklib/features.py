@@ -6,19 +6,25 @@ instead of computing it again in every epoch.
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
+import cv2
 import keras
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
+from cracklib.architecture import STRIDE
+from cracklib.errors import TrainingError
 from cracklib.preprocess import preprocess_pixels
-from cracklib.types import FloatArray
-from cracklib.views import View, make_view
+from cracklib.types import FloatArray, Pixels
+from cracklib.views import CRACK, NO_CRACK, UNKNOWN, View, make_view
 
 Trainable = Literal["head", "block5", "block4-5"]
 BOUNDARIES: dict[Trainable, str] = {
@@ -28,74 +34,154 @@ BOUNDARIES: dict[Trainable, str] = {
 }
 """The last frozen layer for each choice of what is trained."""
 
+Progress = Callable[[int, int], None]
+"""Called with how many are done and how many there are."""
+
 _CHUNK = 32
 _FLOAT16_MAX = float(np.finfo(np.float16).max)
 
 
 def split_model(model: keras.Model, trainable: Trainable) -> tuple[keras.Model, keras.Model]:
-    """The frozen prefix, from photo to features, and the tail, from features to logits.
+    """The frozen prefix, from photo to features, and the tail, from features to predictions.
 
+    The tail's outputs are the logits and, unless the head alone is trained, the feature map.
     Both share their layers with ``model``: training the tail trains the model.
     """
     boundary = model.get_layer(BOUNDARIES[trainable]).output
     prefix = keras.Model(model.input, boundary, name="prefix")
-    tail = keras.Model(boundary, model.output["logits"], name="tail")
+    outputs = ["logits"] if trainable == "head" else ["logits", "feature_map"]
+    tail = keras.Model(boundary, {name: model.output[name] for name in outputs}, name="tail")
     prefix.trainable = False
     tail.trainable = True
     return prefix, tail
 
 
-class FeatureCache:
-    """Features of ``views`` in a float16 file at ``path``, made on first use.
+def crack_cells(truth: NDArray[np.int8], side: int) -> NDArray[np.int8]:
+    """Where a feature map should see a crack, int8 (side, side), from ``Picture.truth``.
 
-    A file that a killed run left half done is gone on with, so the path must belong to these views
-    and this prefix alone.
+    A cell is cracked where at least a fiftieth of its pixels are. Cells beside a cracked one are
+    unknown, like those with unknown pixels: their receptive fields hold the crack too.
     """
 
-    def __init__(self, path: Path, views: Sequence[View], prefix: keras.Model) -> None:
-        self._views = views
+    def share(part: NDArray[np.bool_]) -> FloatArray:
+        size = (side, side)
+        return np.asarray(cv2.resize(part.astype(np.float32), size, interpolation=cv2.INTER_AREA))
+
+    cracked = share(truth == CRACK)
+    cells = np.full((side, side), NO_CRACK, np.int8)
+    cells[cv2.dilate(cracked, np.ones((3, 3))) > 0] = UNKNOWN
+    cells[share(truth == UNKNOWN) > 0] = UNKNOWN
+    cells[cracked >= 0.02] = CRACK
+    return cells
+
+
+class Batch(NamedTuple):
+    """``features`` float32 (n, ...), ``labels`` int64 (n,), ``cells`` int8 (n, rows, columns)."""
+
+    features: FloatArray
+    labels: NDArray[np.int64]
+    cells: NDArray[np.int8]
+
+
+class FeatureCache:
+    """Features and cells of ``views`` seen at ``side_px`` pixels a side, made by ``fill``.
+
+    They are kept in files at and beside ``path``, the features as float16. What a killed run left
+    half done is gone on with, so the path must belong to these views and this prefix alone.
+    """
+
+    def __init__(
+        self, path: Path, views: Sequence[View], prefix: keras.Model, side_px: int
+    ) -> None:
+        self.views = views
+        self._side_px = side_px
         self._prefix = prefix
         self._path = path
         self._done_path = path.with_suffix(".done")
-        self._array: np.memmap | None = None
+        self._features: np.memmap | None = None
+        self._cells: np.memmap | None = None
 
     def __len__(self) -> int:
-        return len(self._views)
+        return len(self.views)
 
     @property
     def labels(self) -> np.ndarray:
         """int64 (n,), indices into ``config.LABELS``."""
-        return np.array([view.label for view in self._views], np.int64)
+        return np.array([view.label for view in self.views], np.int64)
 
-    def fill(self, title: str) -> None:
-        """Make what is missing, with a progress bar called ``title``. Raises ``PhotoError``."""
-        shape = (len(self._views), *self._prefix.output.shape[1:])
+    def fill(self, title: str, progress: Progress | None = None) -> None:
+        """Make what is missing, with a progress bar called ``title``.
+
+        Raises ``PhotoError`` and, for want of disk, ``TrainingError``.
+        """
+        count = len(self.views)
+        input_shape = (count, self._side_px, self._side_px, 3)
+        shape = self._prefix.compute_output_shape(input_shape)
+        grid = self._side_px // STRIDE
         done = int(self._done_path.read_text()) if self._done_path.exists() else 0
-        self._array = np.lib.format.open_memmap(
-            self._path, mode="r+" if done else "w+", dtype=np.float16, shape=shape
+        mode: Literal["r+", "w+"] = "r+" if done else "w+"
+        self._check_room(math.prod(shape) * np.dtype(np.float16).itemsize)
+        features = np.lib.format.open_memmap(self._path, mode, np.float16, shape)
+        cells = np.lib.format.open_memmap(
+            self._path.with_suffix(".cells.npy"), mode, np.int8, (count, grid, grid)
         )
-        with (
-            tqdm(total=shape[0], initial=done, desc=title, unit="photo", mininterval=1) as bar,
-            ThreadPoolExecutor(os.cpu_count()) as pool,
-        ):
-            for start in range(done, shape[0], _CHUNK):
-                pictures = list(pool.map(make_view, self._views[start : start + _CHUNK]))
-                features = np.asarray(
-                    self._prefix.predict_on_batch(preprocess_pixels(np.stack(pictures)))
-                )
-                stop = start + len(pictures)
-                self._array[start:stop] = np.minimum(features, _FLOAT16_MAX)
-                self._array.flush()
-                self._done_path.write_text(str(stop))
-                bar.update(len(pictures))
 
-    def batches(
-        self, batch_size: int, order: np.ndarray | None = None
-    ) -> Iterator[tuple[FloatArray, np.ndarray]]:
-        """(features float32, indices) batch by batch, all views in ``order``."""
-        if self._array is None:
+        with tqdm(total=count, initial=done, desc=title, unit="photo", mininterval=1) as bar:
+            for made in _make_ahead(self.views[done:], self._side_px):
+                part = slice(done, done + len(made))
+                pictures = np.stack([pixels for pixels, _ in made])
+                seen = np.asarray(self._prefix.predict_on_batch(preprocess_pixels(pictures)))
+                features[part] = np.minimum(seen, _FLOAT16_MAX)
+                cells[part] = [marked for _, marked in made]
+                features.flush()
+                cells.flush()
+                done += len(made)
+                self._done_path.write_text(str(done))
+                bar.update(len(made))
+                if progress:
+                    progress(done, count)
+        self._features, self._cells = features, cells
+
+    def _check_room(self, n_bytes: int) -> None:
+        """A disk that fills up later kills the process: it writes to the file through memory."""
+        there = self._path.stat().st_size if self._path.exists() else 0
+        free = shutil.disk_usage(self._path.parent).free
+        if n_bytes - there > free:
+            raise TrainingError(
+                f"The features of {len(self)} photos need {n_bytes / 1e9:.1f} GB of disk, and "
+                f"{free / 1e9:.1f} GB are free. Free some, or train on fewer photos."
+            )
+
+    def batches(self, batch_size: int, order: np.ndarray | None = None) -> Iterator[Batch]:
+        """All views in ``order``, ``batch_size`` at a time."""
+        if self._features is None or self._cells is None:
             raise RuntimeError("fill() comes first")
+        labels = self.labels
         order = np.arange(len(self)) if order is None else order
         for start in range(0, len(order), batch_size):
-            indices = order[start : start + batch_size]
-            yield self._array[indices].astype(np.float32), indices
+            indices = np.sort(order[start : start + batch_size])
+            yield Batch(
+                self._features[indices].astype(np.float32), labels[indices], self._cells[indices]
+            )
+
+
+def _make_ahead(
+    views: Sequence[View], side_px: int
+) -> Iterator[list[tuple[Pixels, NDArray[np.int8]]]]:
+    """Pixels and cells of ``views`` in chunks, the next made while one is used."""
+
+    def make(view: View) -> tuple[Pixels, NDArray[np.int8]]:
+        picture = make_view(view)
+        size = (side_px, side_px)
+        pixels = cv2.resize(picture.pixels, size, interpolation=cv2.INTER_AREA)
+        return np.asarray(pixels, np.uint8), crack_cells(picture.truth, side_px // STRIDE)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        ahead: list[Future[tuple[Pixels, NDArray[np.int8]]]] = []
+        for start in range(0, len(views), _CHUNK):
+            coming = [pool.submit(make, view) for view in views[start : start + _CHUNK]]
+            if ahead:
+                yield [future.result() for future in ahead]
+            ahead = coming
+        if ahead:
+            yield [future.result() for future in ahead]

@@ -18,7 +18,7 @@ import keras
 import numpy as np
 
 from cracklib.architecture import BLOCKS, FEATURES, HEAD, FeatureLayer, convolution_names
-from cracklib.config import BUNDLED_WEIGHTS, INPUT_SIZE, LABELS, STARTS
+from cracklib.config import BUNDLED_WEIGHTS, LABELS, STARTS
 from cracklib.errors import TrainingError
 from cracklib.weights import Weights, check_shapes, load_weights
 
@@ -28,11 +28,12 @@ def build_model(
 ) -> keras.Model:
     """VGG16 without its top, global average pooling of ``feature_layer``, and a dense head.
 
-    Input: preprocessed batches, float32 (n, 224, 224, 3). Outputs, by name: ``logits`` (n, 2) in
-    the order of ``config.LABELS``, before temperature and softmax; ``feature_map`` (n, r, c, 512),
-    what is averaged. Without ``weights`` the layers keep Keras's own initial values.
+    Input: preprocessed batches, float32 (n, 224, 224, 3), or of another size. Outputs, by name:
+    ``logits`` (n, 2) in the order of ``config.LABELS``, before temperature and softmax;
+    ``feature_map`` (n, r, c, 512), what is averaged. Without ``weights`` the layers keep Keras's
+    own initial values.
     """
-    inputs = keras.Input((*INPUT_SIZE, 3), name="photo")
+    inputs = keras.Input((None, None, 3), name="photo")
     x = inputs
     for block, (count, filters) in enumerate(BLOCKS, start=1):
         for index in range(1, count + 1):

@@ -14,6 +14,8 @@ from typing import Literal, NamedTuple, get_args
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import dijkstra
 from scipy.spatial import Voronoi, cKDTree
 
 from cracklib.types import FloatArray, Pixels
@@ -24,7 +26,7 @@ CRACK_KINDS: tuple[CrackKind, ...] = get_args(CrackKind)
 WallKind = Literal["plaster", "concrete", "brick", "stone", "tile", "planks"]
 WALL_KINDS: tuple[WallKind, ...] = get_args(WallKind)
 
-LineKind = Literal["wire", "joints", "branch", "shadow", "text"]
+LineKind = Literal["wire", "joints", "branch", "edge", "shadow", "stain", "text"]
 LINE_KINDS: tuple[LineKind, ...] = get_args(LineKind)
 
 Size = tuple[int, int]
@@ -50,24 +52,30 @@ def render_crack(
     """Draw a crack on a photo.
 
     ``width_px`` is the widest opening, in pixels of a photo 224 px on its shorter side (drawn from
-    1 to 12, mostly narrow, if not given). Returns uint8 RGB of the photo's size and the mask,
+    0.7 to 25, mostly narrow, if not given). Returns uint8 RGB of the photo's size and the mask,
     bool (height, width), of the pixels the crack covers by at least a third.
     """
     size = pixels.shape[:2]
     kind = kind or CRACK_KINDS[rng.choice(len(CRACK_KINDS), p=(0.4, 0.3, 0.15, 0.15))]
     if width_px is None:
-        width_px = float(np.exp(rng.uniform(np.log(1.0), np.log(12.0))))
+        width_px = float(np.exp(np.log(0.7) + np.log(36) * rng.beta(1.1, 1.4)))
         width_px *= 0.5 if kind == "map" else 1.0
     width = max(width_px, 0.5) * min(size) / _REFERENCE_PX
-    coverage = _draw(_crack_strokes(rng, size, kind, width), size, rng, raggedness=0.3 * width)
+    coverage = _draw(
+        _crack_strokes(rng, pixels, kind, width),
+        size,
+        rng,
+        raggedness=rng.uniform(0.1, 0.5) * width,
+    )
     if rng.random() < 0.3:
         coverage *= _smooth_step(_noise(rng, size, min(size) / 4), -1.0, -0.4)
-    light = rng.random() < 0.1
-    return _engrave(pixels, coverage, rng, width, light=light), coverage >= 1 / 3
+    light = rng.random() < 0.12
+    chipped = _chip(pixels, coverage, rng, width) if rng.random() < 0.4 else pixels
+    return _engrave(chipped, coverage, rng, width, light=light), coverage >= 1 / 3
 
 
 def render_lines(pixels: Pixels, rng: np.random.Generator, kind: LineKind | None = None) -> Pixels:
-    """Draw something thin that is no crack: cables, joints, a branch, a shadow's edge, text."""
+    """Draw what has lines but no crack: cables, joints, a branch, edges, shadow, stains, text."""
     size = pixels.shape[:2]
     side = min(size)
     kind = kind or LINE_KINDS[rng.integers(len(LINE_KINDS))]
@@ -77,6 +85,10 @@ def render_lines(pixels: Pixels, rng: np.random.Generator, kind: LineKind | None
             _noise(rng, size, side / rng.uniform(0.5, 2)), 0, rng.uniform(0.02, 0.3)
         )
         return _to_pixels(pixels * (1 - rng.uniform(0.2, 0.6) * shade[..., None]))
+    if kind == "edge":
+        return _fold(pixels, rng, width)
+    if kind == "stain":
+        return _stain(pixels, rng)
     if kind == "text":
         layer = np.zeros(size, np.uint8)
         for _ in range(rng.integers(1, 4)):
@@ -121,6 +133,13 @@ def render_wall(rng: np.random.Generator, size: Size, kind: WallKind | None = No
     ]
     wall = surface + (mortar - surface) * joint[..., None]
     wall *= 1 + _relief(rng, joint, strength=0.35)[..., None]
+    if kind == "stone" or rng.random() < 0.3:
+        dome = 1 - np.exp(-to_joint / (rng.uniform(1, 4) * joint_px))
+        wall *= (1 - rng.uniform(0, 0.5) * (1 - dome))[..., None]
+    if rng.random() < 0.15:
+        moss = _smooth_step(_noise(rng, size, side / 5) - to_joint / (2 * joint_px), -0.5, 0.5)
+        green = rng.uniform((40, 55, 20), (90, 110, 50)) * (1 + 0.2 * grain)[..., None]
+        wall += (green - wall) * (moss * rng.uniform(0.4, 0.9))[..., None]
 
     dirt = _smooth_step(_noise(rng, size, side / rng.uniform(1.5, 8)), 0.2, 1.8)
     stain = np.array([1.0, rng.uniform(0.9, 1.1), rng.uniform(0.75, 1.0)])
@@ -133,21 +152,30 @@ def render_wall(rng: np.random.Generator, size: Size, kind: WallKind | None = No
 
 
 def _crack_strokes(
-    rng: np.random.Generator, size: Size, kind: CrackKind, width: float
+    rng: np.random.Generator, pixels: Pixels, kind: CrackKind, width: float
 ) -> list[Stroke]:
+    height, breadth = size = pixels.shape[:2]
     if kind == "map":
         return _map_strokes(rng, size, width)
-    height, breadth = size
     side = min(size)
-    start = rng.uniform(0.02, 0.98, 2) * (breadth, height)
+    share = rng.uniform(0.02, 0.98, 2)
+    across = rng.random() < 0.5
+    if across:
+        share[rng.integers(2)] = rng.choice((-0.02, 1.02))
+    start = share * (breadth, height)
     towards = rng.uniform(0.25, 0.75, 2) * (breadth, height) - start
     angle = np.arctan2(towards[1], towards[0]) + rng.normal(0, 0.3)
-    length = rng.uniform(0.5, 1.5) * side
+    length = max(12 * width, (1.5 if across else rng.uniform(0.3, 1.2)) * side)
+    # Wide cracks look straighter: their edges can't follow every grain.
+    calm = 1 / (1 + 15 * width / side)
     end = start + length * np.array([np.cos(angle), np.sin(angle)])
-    if kind == "stepped":
+    if kind == "stepped" and rng.random() < 0.3:
         points = _staircase(rng, start, end, pitch=rng.uniform(0.06, 0.22) * side)
+    elif kind == "stepped" or rng.random() < 0.5:
+        pull = rng.uniform(1.0, 2.5) if kind == "stepped" else rng.uniform(0.0, 1.0)
+        points = _weakest_path(rng, pixels, start, end, pull, leg_px=2 * width)
     else:
-        points = _fracture(rng, start, end, roughness=rng.uniform(0.08, 0.3))
+        points = _fracture(rng, start, end, roughness=calm * rng.uniform(0.05, 0.25))
     strokes = [Stroke(points, _crack_widths(rng, len(points), width))]
     if kind == "branching":
         for _ in range(rng.integers(1, 6)):
@@ -172,6 +200,60 @@ def _fracture(
         points = woven
         roughness *= 0.85
     return points
+
+
+def _weakest_path(
+    rng: np.random.Generator,
+    pixels: Pixels,
+    start: NDArray[np.float64],
+    end: NDArray[np.float64],
+    pull: float,
+    leg_px: float,
+) -> NDArray[np.float64]:
+    """The cheapest way across ground of random strength that is weak along the photo's own lines.
+
+    ``pull`` is how much a line, a joint above all, draws the crack to it; 0 is not at all.
+    ``leg_px`` is the shortest piece that keeps its direction.
+    """
+    height, breadth = pixels.shape[:2]
+    step_px = max(height, breadth) / 72
+    rows, columns = (max(2, round(side / step_px)) for side in (height, breadth))
+    grey = cv2.resize(pixels, (columns, rows), interpolation=cv2.INTER_AREA).mean(axis=2)
+    lines = np.abs(grey - cv2.GaussianBlur(grey, (0, 0), 3))
+    lines = np.clip(lines / (lines.std() + 2.0), 0, 2)
+    strength = _noise(rng, (rows, columns), 2.5) + _noise(rng, (rows, columns), 9)
+    cost = np.exp(rng.uniform(0.2, 0.6) * strength - pull * lines)
+
+    number = np.arange(rows * columns).reshape(rows, columns)
+    everything, before, after = slice(None), slice(None, -1), slice(1, None)
+    edges = []
+    for (r0, c0), (r1, c1), distance in (
+        ((everything, before), (everything, after), 1.0),
+        ((before, everything), (after, everything), 1.0),
+        ((before, before), (after, after), 2**0.5),
+        ((before, after), (after, before), 2**0.5),
+    ):
+        weight = distance * (cost[r0, c0] + cost[r1, c1]) / 2
+        edges.append((number[r0, c0].ravel(), number[r1, c1].ravel(), weight.ravel()))
+    a, b, weights = (np.concatenate(parts) for parts in zip(*edges, strict=True))
+    graph = coo_array((weights, (a, b)), shape=(number.size, number.size)).tocsr()
+
+    inside = np.array([columns - 1, rows - 1])
+    first, last = (
+        number[tuple(np.clip(np.rint(point / step_px), 0, inside).astype(int)[::-1])]
+        for point in (start, end)
+    )
+    _, previous = dijkstra(graph, directed=False, indices=first, return_predecessors=True)
+    path = [int(last)]
+    while path[-1] != first:
+        path.append(int(previous[path[-1]]))
+    knots = [*path[: -1 : max(int(rng.integers(2, 5)), int(leg_px / step_px))], path[-1]]
+    at = np.array([(node % columns, node // columns) for node in knots]) + 0.5
+    corners = (at + rng.uniform(-0.4, 0.4, at.shape)) * step_px
+    if len(corners) < 2:
+        return _fracture(rng, start, end, 0.1)
+    rough = rng.uniform(0.05, 0.2) / (1 + 8 * leg_px / max(height, breadth))
+    return np.concatenate([_fracture(rng, p, q, rough) for p, q in itertools.pairwise(corners)])
 
 
 def _staircase(
@@ -206,7 +288,8 @@ def _fork(rng: np.random.Generator, parent: Stroke, angle: float, length: float)
 
 def _map_strokes(rng: np.random.Generator, size: Size, width: float) -> list[Stroke]:
     """Map cracking: the ridges of a Voronoi diagram, some missing, each broken."""
-    count = int(rng.integers(8, 45))
+    count = int(np.exp(rng.uniform(np.log(8), np.log(150))))
+    width = min(width, 0.25 * min(size) / count**0.5)
     cells = Voronoi(rng.uniform(-0.2, 1.2, (count, 2)) * (size[1], size[0]))
     keep = rng.uniform(0.6, 1.0)
     strokes = []
@@ -224,8 +307,10 @@ def _crack_widths(
     rng: np.random.Generator, count: int, widest: float, *, taper: bool = True
 ) -> NDArray[np.float64]:
     along = np.linspace(0, 1, count)
-    knots = rng.uniform(0.4, 1.0, max(3, count // 20))
-    widths = widest * np.interp(along, np.linspace(0, 1, len(knots)), knots)
+    widths = np.full(count, widest)
+    for spacing in (40, 8):
+        knots = rng.uniform(0.45, 1.0, max(3, count // spacing))
+        widths = widths * np.interp(along, np.linspace(0, 1, len(knots)), knots) ** 0.7
     if taper:
         widths = widths * np.clip(8 * np.minimum(along + 0.03, 1.03 - along), 0.15, 1)
     return widths
@@ -300,7 +385,8 @@ def _layout(
     rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
     tilt = rng.normal(0, 0.06) if rng.random() < 0.7 else rng.uniform(-np.pi, np.pi)
     x, y = columns - width / 2, rows - height / 2
-    depth = 1 + (rng.normal(0, 0.2) * x + rng.normal(0, 0.2) * y) / side
+    lean = rng.choice((0.15, 0.6))
+    depth = 1 + (rng.normal(0, lean) * x + rng.normal(0, lean) * y) / side
     depth = np.clip(depth, 0.4, 2.5)
     u = (np.cos(tilt) * x - np.sin(tilt) * y) / depth + 10 * side
     v = (np.sin(tilt) * x + np.cos(tilt) * y) / depth + 10 * side
@@ -377,6 +463,54 @@ def _draw(
     return np.asarray(coverage / 255, np.float32)
 
 
+def _chip(pixels: Pixels, coverage: FloatArray, rng: np.random.Generator, width: float) -> Pixels:
+    """Break flakes off along the crack: a ragged band of another tone around it."""
+    size = coverage.shape
+    near = cv2.GaussianBlur(coverage, (0, 0), 0.5 + rng.uniform(0.5, 1.5) * width)
+    near /= max(float(near.max()), 1e-6)
+    ragged = near + 0.25 * _noise(rng, size, 2 + width) + 0.5 * _noise(rng, size, 6 + 4 * width)
+    flake = _smooth_step(ragged, 0.5, 0.6) * (near > 0.05)
+    tone = rng.uniform(0.75, 1.3) * (1 + 0.1 * _noise(rng, size, 2.0))
+    shaded = pixels * (1 + ((tone - 1) * flake + _relief(rng, flake, 0.3)))[..., None]
+    return _to_pixels(shaded)
+
+
+def _fold(pixels: Pixels, rng: np.random.Generator, width: float) -> Pixels:
+    """Straight edges between planes of other tones, as of corners, steps, frames and beams."""
+    height, breadth = size = pixels.shape[:2]
+    rows, columns = np.mgrid[0:height, 0:breadth].astype(np.float32)
+    angle = rng.choice((0.0, np.pi / 2, rng.uniform(0, np.pi))) + rng.normal(0, 0.1)
+    across = np.cos(angle) * (columns - breadth / 2) + np.sin(angle) * (rows - height / 2)
+    across += rng.uniform(0, 0.01) * min(size) * _noise(rng, size, min(size) / 8)
+    ends = np.sort(rng.uniform(-0.5, 0.5, rng.integers(1, 7))) * min(size)
+    tones = rng.uniform(0.5, 1.3, len(ends) + 1).astype(np.float32)
+    tones /= max(float(tones.max()), 1.0)
+    shade = np.full(size, tones[0], np.float32)
+    coverage = np.zeros(size, np.float32)
+    for end, tone in zip(ends, tones[1:], strict=True):
+        shade += (tone - shade) * _smooth_step(across - end, -0.7, 0.7)
+        if rng.random() < 0.5:
+            line = 1 - _smooth_step(np.abs(across - end), 0.5 * width, 0.5 * width + 1)
+            coverage = np.maximum(coverage, line)
+    folded = _to_pixels(pixels * shade[..., None])
+    return _engrave(folded, coverage, rng, width, light=rng.random() < 0.3)
+
+
+def _stain(pixels: Pixels, rng: np.random.Generator) -> Pixels:
+    """Damp, soot or lime: patches with a ragged rim, or runs down the wall."""
+    size = pixels.shape[:2]
+    side = min(size)
+    streak = rng.uniform(3, 10) if rng.random() < 0.5 else 1.0
+    spread = np.zeros(size, np.float32)
+    for cell_px, weight in ((side / 2.5, 1.0), (side / 8, 0.5), (side / 25, 0.3)):
+        tall = _noise(rng, (max(2, int(size[0] / streak)), size[1]), cell_px)
+        spread += weight * cv2.resize(tall, size[::-1], interpolation=cv2.INTER_CUBIC)
+    soft = rng.uniform(0.05, 0.8)
+    patch = _smooth_step(spread, 0.3, 0.3 + soft)
+    tint = rng.uniform(0.4, 1.4) * rng.uniform(0.85, 1.1, 3)
+    return _to_pixels(pixels * (1 + (tint - 1) * patch[..., None] * rng.uniform(0.4, 1)))
+
+
 def _engrave(
     pixels: Pixels,
     coverage: FloatArray,
@@ -389,8 +523,9 @@ def _engrave(
     photo = pixels.astype(np.float32)
     radius = int(3 * width + 5) | 1
     around = cv2.blur(photo, (radius, radius))
-    tone = rng.uniform(1.25, 1.8) if light else rng.uniform(0.05, 0.5)
-    fill = around * tone + rng.normal(0, 6, 3)
+    tone = rng.uniform(1.25, 1.8) if light else rng.uniform(0.0, 0.65 if width < 3 else 0.45)
+    rubble = rng.uniform(0, 0.5) * _noise(rng, coverage.shape, max(1.5, width / 3))
+    fill = around * (tone * (1 + rubble))[..., None] + rng.normal(0, 6, 3)
     opacity = cv2.GaussianBlur(coverage, (0, 0), rng.uniform(0.3, 0.9)) * rng.uniform(0.75, 1.0)
     engraved = photo + (fill - photo) * opacity[..., None]
     rim = _relief(rng, coverage, strength=rng.uniform(0, 0.25))

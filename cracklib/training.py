@@ -5,13 +5,15 @@ from __future__ import annotations
 import datetime
 import hashlib
 import importlib.metadata
+import itertools
 import json
 import math
 import os
 import platform
 import shutil
-from collections import Counter
-from collections.abc import Sequence
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,27 +21,39 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 from tqdm import tqdm
 
-from cracklib.architecture import FeatureLayer
+from cracklib.architecture import HEAD, FeatureLayer
 from cracklib.calibration import calibrate
-from cracklib.config import LABELS, STARTS
+from cracklib.config import INPUT_SIZE, LABELS, STARTS
 from cracklib.dataset import LabelledFile, find_split
 from cracklib.errors import TrainingError
 from cracklib.features import BOUNDARIES, FeatureCache, Trainable, split_model
 from cracklib.metrics import balanced_weights
 from cracklib.model import build_model, read_weights, start_weights
-from cracklib.views import Mix, View, plan_plain, plan_views
+from cracklib.views import CRACK, NO_CRACK, Mix, View, plan_plain, plan_views
 from cracklib.weights import ModelCard, encode_weights, read_encoded, save_weights, sha256
+
+Report = Callable[[dict[str, Any]], None]
+"""Called with plain-valued events, told apart by "event": "features" and "calibrating" (done,
+total), "step" (step, steps, epoch, epochs, loss, accuracy, photos_per_s, seconds_left), "epoch"
+(epoch, loss, accuracy, val_loss, val_accuracy) and "done" (stopped). May raise ``StopTraining``."""
+
+
+class StopTraining(Exception):  # noqa: N818 (as StopIteration)
+    """Raised by a ``Report`` to end the run with the best of the epochs that are over."""
 
 
 @dataclass(frozen=True)
 class Recipe:
     """How to train. ``mix`` of None shows every photo once an epoch, augmented as the article did.
 
-    ``variants`` is how many differently augmented sets of views are made and cached; epochs take
-    them in turn. ``learning_rate`` is the highest: with ``cosine`` it is warmed up to over a
-    twentieth of the run and falls to 0 along a cosine, else it is constant.
+    ``variants`` has the side in pixels of every differently augmented set of views that is made and
+    cached; epochs take them in turn. ``learning_rate`` is the highest, and the head's is
+    ``head_rate`` times that: with ``cosine`` it is warmed up to over a twentieth of the run and
+    falls to 0 along a cosine, else it is constant. ``cell_weight`` is that of the loss over the
+    cells known to be cracked or not beside the loss over photos.
     """
 
     name: str
@@ -50,27 +64,39 @@ class Recipe:
     batch_size: int
     optimizer: str
     learning_rate: float
+    head_rate: float
     cosine: bool
     label_smoothing: float
-    variants: int
+    cell_weight: float
+    variants: tuple[int, ...]
     mix: Mix | None
 
 
+_VAL_PER_CLASS = 100
+"""Photos of a source and label that an epoch is judged on; the calibration takes all."""
+CRACK_EVIDENCE = 12.0
+CLEAN_EVIDENCE = -2.0
+
+_DEFAULT = Recipe(
+    name="default",
+    feature_layer="block5_conv3",
+    start="hed",
+    trainable="block4-5",
+    epochs=8,
+    batch_size=32,
+    optimizer="adam",
+    learning_rate=1e-4,
+    head_rate=10.0,
+    cosine=True,
+    label_smoothing=0.02,
+    cell_weight=0.1,
+    variants=(160, 160, 160, 224),
+    mix=Mix(per_class_min=200, per_class_max=400, pairs=1200, mosaics=300),
+)
+
 RECIPES = {
-    "default": Recipe(
-        name="default",
-        feature_layer="block5_conv3",
-        start="hed",
-        trainable="block4-5",
-        epochs=5,
-        batch_size=32,
-        optimizer="adam",
-        learning_rate=4e-5,
-        cosine=True,
-        label_smoothing=0.05,
-        variants=2,
-        mix=Mix(per_class_min=300, per_class_max=600, pairs=800, mosaics=400),
-    ),
+    "default": _DEFAULT,
+    "quick": replace(_DEFAULT, name="quick", epochs=3, variants=(160,)),
     "article": Recipe(
         name="article",
         feature_layer="block5_pool",
@@ -80,9 +106,11 @@ RECIPES = {
         batch_size=16,
         optimizer="sgd",
         learning_rate=1e-4,
+        head_rate=1.0,
         cosine=False,
         label_smoothing=0.0,
-        variants=1,
+        cell_weight=0.0,
+        variants=(224,),
         mix=None,
     ),
 }
@@ -98,16 +126,23 @@ def train(
     epochs: int | None = None,
     batch_size: int | None = None,
     seed: int = 0,
+    without: Collection[str] = (),
+    report: Report | None = None,
 ) -> ModelCard:
     """Train on ``data/train``, choose the epoch and calibrate on ``data/val``, write ``out``.
 
-    What is None is as the recipe has it. Progress is kept in ``<out>.run/`` beside the weights
-    until they are written: the same call goes on where a killed one stopped. The same call on the
-    same machine gives the same weights. Raises ``TrainingError``, ``DatasetError``,
-    ``WeightsError`` and ``PhotoError``.
+    What is None is as the recipe has it. Photos of the sources ``without`` are used for nothing,
+    so that the model can be measured on surfaces it never saw. Progress is kept in ``<out>.run/``
+    beside the weights until they are written: the same call goes on where a killed one stopped.
+    The same call on the same machine gives the same weights. ``report`` is told how far the run is
+    and may end it early. Raises ``TrainingError``, ``DatasetError``, ``WeightsError`` and
+    ``PhotoError``.
     """
+    report = report or (lambda _: None)
     settings = resolve_recipe(recipe, start, trainable, epochs, batch_size)
-    train_files, val_files = find_split(data)
+    train_files, val_files = (
+        [file for file in files if file.source not in without] for files in find_split(data)
+    )
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
     _use_bfloat16_if_native()
@@ -115,9 +150,15 @@ def train(
     weights, origin = start_weights(settings.start, settings.feature_layer)
     run = _run_folder(out, settings, seed, origin, [*train_files, *val_files])
     model = build_model(settings.feature_layer, weights)
-    history = _fit(model, settings, seed, train_files, val_files, run)
+    history = _fit(model, settings, seed, train_files, val_files, run, report)
 
     encoded = encode_weights(read_weights(model))
+    calibrated = calibrate(
+        read_encoded(encoded),
+        settings.feature_layer,
+        val_files,
+        lambda done, total: report({"event": "calibrating", "done": done, "total": total}),
+    )
     card = ModelCard(
         name=out.stem,
         sha256=sha256(encoded),
@@ -128,10 +169,11 @@ def train(
         data=_count(train_files),
         versions=_versions(),
         created=datetime.datetime.now(datetime.UTC).date().isoformat(),
-        **calibrate(read_encoded(encoded), settings.feature_layer, val_files),  # type: ignore[arg-type]
+        **calibrated,  # type: ignore[arg-type]
     )
     save_weights(out, encoded, card)
     shutil.rmtree(run)
+    report({"event": "done", "stopped": len(history) < settings.epochs})
     return card
 
 
@@ -170,56 +212,105 @@ def _fit(
     train_files: Sequence[LabelledFile],
     val_files: Sequence[LabelledFile],
     run: Path,
+    report: Report,
 ) -> list[dict[str, float]]:
     """Train ``model`` in place and leave it with the weights of its best epoch."""
+
+    def report_features(done: int, total: int) -> None:
+        report({"event": "features", "done": done, "total": total})
+
     prefix, tail = split_model(model, recipe.trainable)
-    whole = [View("whole", file.label, (file,), 0) for file in val_files]
-    val = FeatureCache(run / "val.npy", whole, prefix)
+    watched = _thin_out(val_files, _VAL_PER_CLASS)
+    whole = [View("whole", file.label, (file,), 0) for file in watched]
+    val = FeatureCache(run / "val.npy", whole, prefix, INPUT_SIZE[0])
     variants = [
-        FeatureCache(run / f"variant{index}.npy", _plan(recipe, train_files, seed, index), prefix)
-        for index in range(min(recipe.variants, recipe.epochs))
+        FeatureCache(run / f"variant{i}.npy", _plan(recipe, train_files, seed, i), prefix, side_px)
+        for i, side_px in enumerate(recipe.variants[: recipe.epochs])
     ]
     steps = [
         math.ceil(len(variants[epoch % len(variants)]) / recipe.batch_size)
         for epoch in range(recipe.epochs)
     ]
-    tail.compile(
-        optimizer=_optimizer(recipe, sum(steps)),
-        loss=keras.losses.CategoricalCrossentropy(
-            from_logits=True, label_smoothing=recipe.label_smoothing
-        ),
-        jit_compile=False,
-    )
-    tail.optimizer.build(tail.trainable_variables)
-    checkpoint = _Checkpoint(run / "checkpoint.npz", tail)
+    optimizers = _Optimizers(recipe, tail, sum(steps))
+    step = _training_step(recipe, tail, optimizers)
+    checkpoint = _Checkpoint(run / "checkpoint.npz", tail, optimizers.variables)
     checkpoint.restore()
-    balance = balanced_weights(val.labels, [file.source for file in val_files])
+    balance = balanced_weights(val.labels, [file.source for file in watched])
 
-    val.fill("validation photos")
-    with tqdm(total=sum(steps), desc="training", unit="step", mininterval=1) as bar:
-        bar.update(sum(steps[: len(checkpoint.history)]))
-        for epoch in range(len(checkpoint.history), recipe.epochs):
-            features = variants[epoch % len(variants)]
-            features.fill(f"features of variant {epoch % len(variants) + 1}")
-            bar.unpause()
-            order = np.random.default_rng((seed, epoch)).permutation(len(features))
-            targets = np.eye(len(LABELS), dtype=np.float32)[features.labels]
-            losses = []
-            for batch, indices in features.batches(recipe.batch_size, order):
-                losses.append(float(tail.train_on_batch(batch, targets[indices])))
-                bar.update()
-                bar.set_postfix(epoch=epoch + 1, loss=f"{np.mean(losses[-50:]):.3f}")
-            if not np.isfinite(losses).all():
-                raise TrainingError("The loss is not finite. Use a smaller batch or another seed.")
-            logits = np.concatenate([tail.predict_on_batch(x) for x, _ in val.batches(32)])
-            measured = _validate(logits, val.labels, balance)
-            checkpoint.save({"loss": float(np.mean(losses)), **measured})
-            tqdm.write(
-                f"epoch {epoch + 1}/{recipe.epochs}: loss {np.mean(losses):.4f}, validation "
-                f"loss {measured['val_loss']:.4f}, accuracy {measured['val_accuracy']:.4f}"
+    def run_epoch(epoch: int, bar: tqdm[Any]) -> dict[str, float]:
+        features = variants[epoch % len(variants)]
+        features.fill(f"features of variant {epoch % len(variants) + 1}", report_features)
+        bar.unpause()
+        losses: list[float] = []
+        hits = photos = 0
+        start_s = time.monotonic()
+        order = shuffle(features.views, np.random.default_rng((seed, epoch)))
+        for batch in features.batches(recipe.batch_size, order):
+            loss, right = step(batch.features, batch.labels, batch.cells)
+            losses.append(float(loss))
+            hits += int(right)
+            photos += len(batch.labels)
+            bar.update()
+            bar.set_postfix(epoch=epoch + 1, loss=f"{np.mean(losses[-50:]):.3f}")
+            speed = photos / (time.monotonic() - start_s)
+            report(
+                {
+                    "event": "step",
+                    "step": bar.n,
+                    "steps": sum(steps),
+                    "epoch": epoch + 1,
+                    "epochs": recipe.epochs,
+                    "loss": float(np.mean(losses[-50:])),
+                    "accuracy": hits / photos,
+                    "photos_per_s": speed,
+                    "seconds_left": (sum(steps) - bar.n) * recipe.batch_size / speed,
+                }
             )
+        if not np.isfinite(losses).all():
+            raise TrainingError("The loss is not finite. Use a smaller batch or another seed.")
+        return {"loss": float(np.mean(losses)), "accuracy": hits / photos}
+
+    try:
+        val.fill("validation photos", report_features)
+        with tqdm(total=sum(steps), desc="training", unit="step", mininterval=1) as bar:
+            bar.update(sum(steps[: len(checkpoint.history)]))
+            for epoch in range(len(checkpoint.history), recipe.epochs):
+                figures = run_epoch(epoch, bar) | _validate(tail, val, balance)
+                checkpoint.save(figures)
+                report({"event": "epoch", "epoch": epoch + 1, **figures})
+                tqdm.write(
+                    f"epoch {epoch + 1}/{recipe.epochs}: loss {figures['loss']:.4f}, validation "
+                    f"loss {figures['val_loss']:.4f}, accuracy {figures['val_accuracy']:.4f}"
+                )
+    except StopTraining:
+        if not checkpoint.history:
+            raise TrainingError(
+                "Stopped before the first epoch was over: nothing to keep."
+            ) from None
     checkpoint.restore_best()
     return checkpoint.history
+
+
+def _thin_out(files: Sequence[LabelledFile], per_class: int) -> list[LabelledFile]:
+    """At most ``per_class`` of each source and label, evenly spaced."""
+    cells: defaultdict[tuple[str, int], list[LabelledFile]] = defaultdict(list)
+    for file in files:
+        cells[file.source, file.label].append(file)
+    return [file for cell in cells.values() for file in cell[:: math.ceil(len(cell) / per_class)]]
+
+
+def shuffle(views: Sequence[View], rng: np.random.Generator) -> NDArray[np.int64]:
+    """A random order in which the halves of a pair follow each other.
+
+    In one batch they cancel out in everything but the crack.
+    """
+    groups = [
+        [index for index, _ in group]
+        for _, group in itertools.groupby(
+            enumerate(views), key=lambda item: (item[1].kind == "pair", item[1].seed)
+        )
+    ]
+    return np.array([index for at in rng.permutation(len(groups)) for index in groups[at]])
 
 
 def _plan(recipe: Recipe, files: Sequence[LabelledFile], seed: int, variant: int) -> list[View]:
@@ -229,34 +320,120 @@ def _plan(recipe: Recipe, files: Sequence[LabelledFile], seed: int, variant: int
     return plan_views(files, recipe.mix, plan_seed)
 
 
-def _validate(logits: np.ndarray, labels: np.ndarray, balance: np.ndarray) -> dict[str, float]:
+def _validate(
+    tail: keras.Model, val: FeatureCache, balance: NDArray[np.float64]
+) -> dict[str, float]:
     """Log loss and accuracy with every source counting alike, and in it every class."""
-    margins = (logits[:, 1] - logits[:, 0]) * np.where(labels == 1, 1, -1)
+    logits = np.concatenate(
+        [tail.predict_on_batch(batch.features)["logits"] for batch in val.batches(32)]
+    )
+    margins = (logits[:, 1] - logits[:, 0]) * np.where(val.labels == 1, 1, -1)
     return {
         "val_loss": float(balance @ np.logaddexp(0, -margins)),
         "val_accuracy": float(balance @ (margins > 0)),
     }
 
 
-def _optimizer(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
-    rate: Any = recipe.learning_rate
+class _Optimizers:
+    """One for the convolutions and one, faster, for the head.
+
+    A head that lags behind bends the features instead (Kumar et al. 2022,
+    https://arxiv.org/abs/2202.10054).
+    """
+
+    def __init__(self, recipe: Recipe, tail: keras.Model, steps: int) -> None:
+        head = tail.get_layer(HEAD).trainable_variables
+        of_head = {id(variable) for variable in head}
+        base = [v for v in tail.trainable_variables if id(v) not in of_head]
+        self._parts = [
+            (_optimizer(recipe, rate, steps), variables)
+            for rate, variables in ((recipe.head_rate, head), (1.0, base))
+            if variables
+        ]
+        for optimizer, variables in self._parts:
+            optimizer.build(variables)
+        self.trained = [variable for _, variables in self._parts for variable in variables]
+        self.variables = [v for optimizer, _ in self._parts for v in optimizer.variables]
+
+    def apply(self, gradients: Sequence[tf.Tensor]) -> None:
+        """One step; ``gradients`` are those of ``trained``."""
+        given = iter(gradients)
+        for optimizer, variables in self._parts:
+            optimizer.apply(list(itertools.islice(given, len(variables))), variables)
+
+
+def _optimizer(recipe: Recipe, factor: float, steps: int) -> keras.optimizers.Optimizer:
+    rate: Any = factor * recipe.learning_rate
     if recipe.cosine:
         warm_up = math.ceil(steps / 20)
         rate = keras.optimizers.schedules.CosineDecay(
-            0.0, steps - warm_up, warmup_target=recipe.learning_rate, warmup_steps=warm_up
+            0.0, steps - warm_up, warmup_target=rate, warmup_steps=warm_up
         )
     if recipe.optimizer == "sgd":
         return keras.optimizers.SGD(rate, momentum=0.9)
     return keras.optimizers.Adam(rate)
 
 
+def _training_step(
+    recipe: Recipe, tail: keras.Model, optimizers: _Optimizers
+) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
+    """A function of (features, labels, cells) that trains on one batch.
+
+    It returns the batch's loss and how many of its photos were judged right before the step.
+    """
+    kernel, bias = tail.get_layer(HEAD).trainable_variables
+    weigh_cells = recipe.cell_weight > 0 and "feature_map" in tail.output_names
+
+    def step(
+        features: tf.Tensor, labels: tf.Tensor, cells: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        smoothed = tf.one_hot(labels, len(LABELS)) * (1 - recipe.label_smoothing)
+        targets = smoothed + recipe.label_smoothing / len(LABELS)
+        with tf.GradientTape() as tape:
+            seen = tail(features, training=True)
+            loss = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(targets, seen["logits"]))
+            if weigh_cells:
+                evidence = tf.tensordot(seen["feature_map"], kernel[:, 1] - kernel[:, 0], 1)
+                evidence += bias[1] - bias[0]
+                loss += recipe.cell_weight * cell_loss(cells, evidence)
+        optimizers.apply(tape.gradient(loss, optimizers.trained))
+        judged = tf.argmax(seen["logits"], axis=1, output_type=labels.dtype)
+        return loss, tf.math.count_nonzero(judged == labels)
+
+    compiled: Callable[..., tuple[tf.Tensor, tf.Tensor]] = tf.function(step, reduce_retracing=True)
+    return compiled
+
+
+def cell_loss(cells: tf.Tensor, evidence: tf.Tensor) -> tf.Tensor:
+    """How far the class activation map is from where cracks are known to be, a scalar.
+
+    ``cells`` int8 (n, rows, columns): 1 cracked, 0 not, -1 unknown; ``evidence`` the map in
+    log-odds, float32 of the same shape. Its mean is the photo's log-odds, so the few cells of a
+    crack must outweigh all others: they are drawn above ``CRACK_EVIDENCE``, the clean ones only
+    below ``CLEAN_EVIDENCE``. Either kind counts the same in every photo that has it.
+    """
+    cracked = tf.cast(cells == CRACK, tf.float32)
+    clean = tf.cast(cells == NO_CRACK, tf.float32)
+
+    def mean_over(part: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
+        total = tf.reduce_sum(part * values, axis=(1, 2))
+        return total / tf.maximum(tf.reduce_sum(part, axis=(1, 2)), 1.0)
+
+    missed = mean_over(cracked, tf.nn.softplus((CRACK_EVIDENCE - evidence) / 4))
+    imagined = mean_over(clean, tf.nn.softplus(evidence - CLEAN_EVIDENCE))
+    return tf.reduce_mean(missed + imagined)
+
+
 class _Checkpoint:
     """The state after the last whole epoch and the weights of the best one, in one file."""
 
-    def __init__(self, path: Path, tail: keras.Model) -> None:
+    def __init__(
+        self, path: Path, tail: keras.Model, optimizer_state: Sequence[keras.Variable]
+    ) -> None:
         self.history: list[dict[str, float]] = []
         self._path = path
         self._tail = tail
+        self._optimizer_state = optimizer_state
         self._best: list[np.ndarray] = []
 
     def save(self, measured: dict[str, float]) -> None:
@@ -266,7 +443,7 @@ class _Checkpoint:
             self._best = self._tail.get_weights()
         arrays = {
             **{f"weight{i}": value for i, value in enumerate(self._tail.get_weights())},
-            **{f"state{i}": v.numpy() for i, v in enumerate(self._tail.optimizer.variables)},
+            **{f"state{i}": v.numpy() for i, v in enumerate(self._optimizer_state)},
             **{f"best{i}": value for i, value in enumerate(self._best)},
         }
         unfinished = self._path.with_suffix(".tmp.npz")
@@ -282,7 +459,7 @@ class _Checkpoint:
             count = len(self._tail.get_weights())
             self._tail.set_weights([saved[f"weight{i}"] for i in range(count)])
             self._best = [saved[f"best{i}"] for i in range(count)]
-            for index, variable in enumerate(self._tail.optimizer.variables):
+            for index, variable in enumerate(self._optimizer_state):
                 variable.assign(saved[f"state{index}"])
 
     def restore_best(self) -> None:

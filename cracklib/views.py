@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from cracklib.config import INPUT_SIZE
 from cracklib.dataset import LabelledFile
@@ -58,6 +59,19 @@ class Mix:
     mosaics: int
 
 
+UNKNOWN = -1
+"""In ``Picture.truth``: nobody knows whether this pixel is cracked."""
+
+
+class Picture(NamedTuple):
+    """A view made: ``pixels`` uint8 RGB (224, 224, 3), and ``truth`` int8 (224, 224), which says of
+    each pixel whether a crack is there: ``NO_CRACK``, ``CRACK`` or ``UNKNOWN``.
+    """
+
+    pixels: Pixels
+    truth: NDArray[np.int8]
+
+
 def plan_plain(files: Sequence[LabelledFile], seed: Sequence[int]) -> list[View]:
     """Every photo once, augmented as the article did."""
     rng = np.random.default_rng(seed)
@@ -91,30 +105,60 @@ def plan_views(files: Sequence[LabelledFile], mix: Mix, seed: Sequence[int]) -> 
     return views
 
 
-def make_view(view: View) -> Pixels:
-    """The picture of ``view``, uint8 RGB (224, 224, 3). Raises ``PhotoError``."""
+def make_view(view: View) -> Picture:
+    """The picture of ``view``. Raises ``PhotoError``."""
     rng = np.random.default_rng(view.seed)
     photos = [read_photo(file.path).pixels for file in view.files]
-    if view.kind == "whole":
-        return resize_to_input(photos[0])
-    if view.kind == "plain":
-        return _shift_a_little(photos[0], rng)
-    if view.kind == "photo":
-        # Cutting more from a cracked photo could cut the crack away and leave its label.
-        return _recolour(_crop(photos[0], rng, 0.4 if view.label == NO_CRACK else 0.7), rng)
     if view.kind == "mosaic":
-        return _recolour(_mosaic(photos, rng), rng)
-    return _make_pair_half(view, photos, rng)
+        pixels, truth = _mosaic(photos, [file.label for file in view.files], rng)
+        return Picture(_recolour(pixels, rng), truth)
+    if view.kind == "pair":
+        return _make_pair_half(view, photos, rng)
+    if view.kind == "whole":
+        pixels = resize_to_input(photos[0])
+    elif view.kind == "plain":
+        pixels = _shift_a_little(photos[0], rng)
+    else:
+        # Cutting more from a cracked photo could cut the crack away and leave its label.
+        pixels = _recolour(_crop(photos[0], rng, 0.4 if view.label == NO_CRACK else 0.7), rng)
+    return Picture(pixels, _truth_of(view.label, INPUT_SIZE))
 
 
-def _make_pair_half(view: View, photos: list[Pixels], rng: np.random.Generator) -> Pixels:
+def _truth_of(label: int, size: tuple[int, int]) -> NDArray[np.int8]:
+    """What is known of the pixels of a photo that only its label is known of."""
+    return np.full(size, NO_CRACK if label == NO_CRACK else UNKNOWN, np.int8)
+
+
+def _make_pair_half(view: View, photos: list[Pixels], rng: np.random.Generator) -> Picture:
     for_wall, for_crack, for_colour = rng.spawn(3)
-    pixels = _crop(photos[0], for_wall, 0.4) if photos else render_wall(for_wall, INPUT_SIZE)
+    if photos:
+        pixels = _cut(photos[0], for_wall, 0.4)
+    else:
+        side = int(for_wall.choice((112, 160, 224, 320)))
+        pixels = render_wall(for_wall, (side, side))
     if for_wall.random() < 0.4:
         pixels = render_lines(pixels, for_wall)
+    truth = _truth_of(NO_CRACK, INPUT_SIZE)
+    # The crack is drawn at the photo's own resolution: enlarged, it is as soft as what is around.
     if view.label == CRACK:
-        pixels, _ = render_crack(pixels, for_crack)
-    return _recolour(pixels, for_colour)
+        pixels, mask = _crack_visibly(pixels, for_crack)
+        covered = cv2.resize(
+            mask.astype(np.float32), INPUT_SIZE[::-1], interpolation=cv2.INTER_AREA
+        )
+        truth[covered > 0.3] = CRACK
+    return Picture(_recolour(resize_to_input(pixels), for_colour), truth)
+
+
+def _crack_visibly(pixels: Pixels, rng: np.random.Generator) -> tuple[Pixels, NDArray[np.bool_]]:
+    """A crack that can be seen, and its mask: drawn again where it drowns in what is around."""
+    grey = pixels.mean(axis=2, dtype=np.float32)
+    grain = float((grey - cv2.GaussianBlur(grey, (0, 0), 2)).std())
+    for _ in range(4):
+        cracked, mask = render_crack(pixels, rng)
+        change = np.abs(cracked.mean(axis=2) - grey)[mask]
+        if change.size > 0.002 * grey.size and change.mean() > 10 + 0.7 * grain:
+            break
+    return cracked, mask
 
 
 def _draw_evenly(
@@ -149,6 +193,10 @@ def _shift_a_little(pixels: Pixels, rng: np.random.Generator) -> Pixels:
 
 def _crop(pixels: Pixels, rng: np.random.Generator, smallest: float) -> Pixels:
     """A crop of ``smallest`` to 1 of each side, its aspect changed a little, at the input size."""
+    return resize_to_input(_cut(pixels, rng, smallest))
+
+
+def _cut(pixels: Pixels, rng: np.random.Generator, smallest: float) -> Pixels:
     height, width = pixels.shape[:2]
     share = rng.uniform(smallest, 1.0)
     stretch = np.exp(rng.uniform(-0.2, 0.2))
@@ -156,8 +204,7 @@ def _crop(pixels: Pixels, rng: np.random.Generator, smallest: float) -> Pixels:
     columns = max(16, round(width * min(1.0, share / stretch)))
     top = int(rng.integers(height - rows + 1))
     left = int(rng.integers(width - columns + 1))
-    crop = pixels[top : top + rows, left : left + columns]
-    return _flip(resize_to_input(np.ascontiguousarray(crop)), rng)
+    return _flip(pixels[top : top + rows, left : left + columns], rng)
 
 
 def _flip(pixels: Pixels, rng: np.random.Generator, *, upright: bool = False) -> Pixels:
@@ -168,24 +215,28 @@ def _flip(pixels: Pixels, rng: np.random.Generator, *, upright: bool = False) ->
     return np.ascontiguousarray(pixels)
 
 
-def _mosaic(photos: list[Pixels], rng: np.random.Generator) -> Pixels:
+def _mosaic(
+    photos: list[Pixels], labels: list[int], rng: np.random.Generator
+) -> tuple[Pixels, NDArray[np.int8]]:
     """Four photos around a random point: cracks seen small, among things that are none."""
     height, width = INPUT_SIZE
     row, column = (int(side * rng.uniform(0.4, 0.6)) for side in INPUT_SIZE)
     canvas = np.empty((height, width, 3), np.uint8)
+    truth = np.empty((height, width), np.int8)
     corners = [
         (slice(top, bottom), slice(left, right))
         for top, bottom in ((0, row), (row, height))
         for left, right in ((0, column), (column, width))
     ]
-    for photo, corner in zip(photos, corners, strict=True):
+    for photo, label, corner in zip(photos, labels, corners, strict=True):
         target = canvas[corner]
+        truth[corner] = _truth_of(label, target.shape[:2])
         target[:] = cv2.resize(
             _crop(photo, rng, 0.75),
             (target.shape[1], target.shape[0]),
             interpolation=cv2.INTER_AREA,
         )
-    return canvas
+    return canvas, truth
 
 
 def _recolour(pixels: Pixels, rng: np.random.Generator) -> Pixels:

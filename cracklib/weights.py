@@ -104,7 +104,10 @@ def encode_weights(weights: Weights) -> bytes:
 
 
 def read_encoded(encoded: bytes) -> Weights:
-    """The arrays of ``encode_weights`` as float32. Raises ``safetensors.SafetensorError``."""
+    """The arrays of ``encode_weights`` as float32.
+
+    Raises ``safetensors.SafetensorError``, and ``KeyError`` for number formats that NumPy has not.
+    """
     return {name: np.asarray(array, np.float32) for name, array in load(encoded).items()}
 
 
@@ -143,7 +146,7 @@ def decode_weights(encoded: bytes, card_text: str, name: str) -> tuple[Weights, 
     """As ``load_weights``, from the two files' contents; ``name`` is used in messages only."""
     try:
         card = ModelCard.from_json(card_text)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise WeightsError(
             f"The card of {name} is not a model card of this program ({error}). "
             "Use the .json file that was written together with the weights."
@@ -157,8 +160,8 @@ def decode_weights(encoded: bytes, card_text: str, name: str) -> tuple[Weights, 
         )
     try:
         weights = read_encoded(encoded)
-    except SafetensorError as error:
-        raise WeightsError(f"{name} is not a safetensors file ({error}).") from error
+    except (SafetensorError, KeyError) as error:  # KeyError: a number format NumPy has not
+        raise WeightsError(f"{name} is not a safetensors file of float16 ({error}).") from error
     check_shapes(weights, name)
     return {key: weights[key] for key in weight_shapes()}, card
 

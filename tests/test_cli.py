@@ -174,15 +174,37 @@ def test_train_leaves_to_the_recipe_what_is_not_given(monkeypatch):
     fake_training(monkeypatch, lambda *args, **options: calls.append((args, options)))
     paths = ["--data", "data", "--out", "weights/mine.safetensors"]
     assert main(["train", *paths]) == 0
-    options = "--recipe article --start hed --trainable block5 --epochs 3 --batch-size 8 --seed 7"
-    assert main(["train", *paths, *options.split()]) == 0
+    options = "--recipe article --start hed --trainable block5 --epochs 3 --batch-size 8"
+    assert main(["train", *paths, *options.split(), "--seed", "7", "--without", "b"]) == 0
     given = (Path("data"), Path("weights/mine.safetensors"))
     nothing = {"start": None, "trainable": None, "epochs": None, "batch_size": None}
     everything = {"start": "hed", "trainable": "block5", "epochs": 3, "batch_size": 8}
     assert calls == [
-        (given, {"recipe": "default", "seed": 0} | nothing),
-        (given, {"recipe": "article", "seed": 7} | everything),
+        (given, {"recipe": "default", "seed": 0, "without": [], "report": None} | nothing),
+        (given, {"recipe": "article", "seed": 7, "without": ["b"], "report": None} | everything),
     ]
+
+
+def test_train_writes_its_progress_and_can_be_stopped(monkeypatch, tmp_path):
+    class StopTraining(Exception):  # noqa: N818 (as StopIteration)
+        pass
+
+    def train(*_, report, **__):
+        report({"event": "epoch", "epoch": 1})
+        report({"event": "step", "step": 1})
+        (tmp_path / "stop").touch()
+        with pytest.raises(StopTraining):
+            report({"event": "features", "done": 1, "total": 2})
+        raise TrainingError("Too few photos.")
+
+    module = SimpleNamespace(train=train, StopTraining=StopTraining)
+    monkeypatch.setitem(sys.modules, "cracklib.training", module)
+    progress = tmp_path / "progress.jsonl"
+    options = ["--data", "data", "--out", "mine.safetensors", "--progress", str(progress)]
+    assert main(["train", *options]) == 1
+    events = [json.loads(line) for line in progress.read_text().splitlines()]
+    assert events[0] == {"event": "epoch", "epoch": 1}
+    assert events[-1] == {"event": "failed", "message": "Too few photos."}
 
 
 @pytest.mark.parametrize(

@@ -8,14 +8,16 @@ import numpy as np
 import pytest
 
 from cracklib.config import LABELS
+from cracklib.dataset import LabelledFile
 from cracklib.errors import DatasetError, TrainingError
 from cracklib.photo import encode_png
 from cracklib.synthesis import render_crack, render_wall
-from cracklib.views import Mix
+from cracklib.views import CRACK, NO_CRACK, UNKNOWN, Mix, View
 from cracklib.weights import encode_weights, load_weights, read_encoded
 
 tf = pytest.importorskip("tensorflow")
 training = pytest.importorskip("cracklib.training")
+from cracklib.features import crack_cells  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
@@ -172,3 +174,47 @@ def test_wrong_settings_are_refused_by_name(data, tmp_path, options, message):
 def test_a_folder_without_photos_is_refused(tmp_path):
     with pytest.raises(DatasetError):
         run(tmp_path / "nothing", tmp_path / "w.safetensors")
+
+
+def test_a_source_left_out_is_used_for_nothing(data, tmp_path):
+    _, card = load_weights(run(data, tmp_path / "w.safetensors", without=["b"]))
+    assert set(card.data) == {"a"}
+    assert set(card.quality) == {"a", "overall"}
+
+
+def test_cells_are_cracked_beside_it_unknown_and_clean_elsewhere():
+    truth = np.zeros((224, 224), np.int8)
+    truth[100, 36:44] = CRACK
+    truth[:16, 208:] = UNKNOWN
+    cells = crack_cells(truth, 14)
+    row, column = 100 // 16, 40 // 16
+    assert cells[row, column] == CRACK
+    assert (cells == CRACK).sum() == 1
+    around = cells[row - 1 : row + 2, column - 1 : column + 2]
+    assert (around == UNKNOWN).sum() == 8
+    assert cells[0, 13] == UNKNOWN
+    assert (cells == NO_CRACK).sum() == 14 * 14 - 10
+
+
+def test_the_cell_loss_asks_for_heat_on_cracks_and_none_elsewhere():
+    cells = np.array([[[CRACK, NO_CRACK, UNKNOWN]]], np.int8)
+
+    def loss(*evidence: float) -> float:
+        return float(training.cell_loss(cells, np.array([[evidence]], np.float32)))
+
+    assert loss(20, -5, 0) < loss(5, -5, 0) < loss(5, 0, 0)
+    assert loss(20, -5, -100) == loss(20, -5, 100)
+    # softplus((12 - 12) / 4) + softplus(-2 + 2), each ln 2
+    assert loss(12, -2, 0) == pytest.approx(2 * np.log(2))
+
+
+def test_the_halves_of_a_pair_come_in_one_go():
+    file = LabelledFile(Path("a"), NO_CRACK, "a")
+    views = [View("photo", NO_CRACK, (file,), seed) for seed in range(5)]
+    for seed in range(100, 110):
+        views += [View("pair", label, (file,), seed) for label in (NO_CRACK, CRACK)]
+    order = training.shuffle(views, np.random.default_rng(0))
+    assert sorted(order) == list(range(25))
+    assert list(order) != list(range(25))
+    at = {index: place for place, index in enumerate(order)}
+    assert all(at[index + 1] == at[index] + 1 for index in range(5, 25, 2))

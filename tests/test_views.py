@@ -7,7 +7,16 @@ from cracklib.dataset import LabelledFile
 from cracklib.photo import encode_png
 from cracklib.preprocess import resize_to_input
 from cracklib.synthesis import render_wall
-from cracklib.views import CRACK, NO_CRACK, Mix, View, make_view, plan_plain, plan_views
+from cracklib.views import (
+    CRACK,
+    NO_CRACK,
+    UNKNOWN,
+    Mix,
+    View,
+    make_view,
+    plan_plain,
+    plan_views,
+)
 
 MIX = Mix(per_class_min=4, per_class_max=6, pairs=10, mosaics=8)
 
@@ -55,7 +64,7 @@ def test_the_halves_of_a_pair_differ_in_the_crack_alone(files):
     for plain, cracked in zip(halves[::2], halves[1::2], strict=True):
         assert (plain.label, cracked.label) == (NO_CRACK, CRACK)
         assert (plain.seed, plain.files) == (cracked.seed, cracked.files)
-        change = (make_view(plain) != make_view(cracked)).any(axis=2).mean()
+        change = (make_view(plain).pixels != make_view(cracked).pixels).any(axis=2).mean()
         differing += change > 0
     assert differing == MIX.pairs
 
@@ -70,18 +79,46 @@ def test_the_plan_and_its_pictures_follow_from_the_seed(files):
     assert plan_views(files, MIX, [3, 1]) == plan_views(files, MIX, [3, 1])
     assert plan_views(files, MIX, [3, 1]) != plan_views(files, MIX, [3, 2])
     for view in plan_views(files, MIX, [3, 1])[::5]:
-        assert np.array_equal(make_view(view), make_view(view))
+        first, second = make_view(view), make_view(view)
+        assert np.array_equal(first.pixels, second.pixels)
+        assert np.array_equal(first.truth, second.truth)
 
 
 def test_the_article_shows_every_photo_once(files):
     views = plan_plain(files, [0])
     assert [view.files for view in views] == [(file,) for file in files]
     assert [view.label for view in views] == [file.label for file in files]
-    assert make_view(views[0]).shape == (224, 224, 3)
+    assert make_view(views[0]).pixels.shape == (224, 224, 3)
 
 
 def test_a_whole_view_is_what_is_served(files):
     from cracklib.photo import read_photo
 
     served = resize_to_input(read_photo(files[0].path).pixels)
-    assert np.array_equal(make_view(View("whole", NO_CRACK, (files[0],), 0)), served)
+    assert np.array_equal(make_view(View("whole", NO_CRACK, (files[0],), 0)).pixels, served)
+
+
+def test_the_truth_of_a_pair_says_where_the_crack_was_drawn(files):
+    halves = [view for view in plan_views(files, MIX, [0]) if view.kind == "pair"]
+    for plain, cracked in zip(halves[::2], halves[1::2], strict=True):
+        before, after = make_view(plain), make_view(cracked)
+        assert (before.truth == NO_CRACK).all()
+        assert set(np.unique(after.truth)) == {NO_CRACK, CRACK}
+        change = np.abs(before.pixels.astype(int) - after.pixels).mean(axis=2)
+        assert change[after.truth == CRACK].mean() > 2 * change[after.truth == NO_CRACK].mean()
+
+
+def test_of_a_real_crack_only_the_label_is_known(files):
+    cracked = next(file for file in files if file.label == CRACK)
+    sound = next(file for file in files if file.label == NO_CRACK)
+    assert (make_view(View("photo", CRACK, (cracked,), 0)).truth == UNKNOWN).all()
+    assert (make_view(View("photo", NO_CRACK, (sound,), 0)).truth == NO_CRACK).all()
+
+
+def test_a_mosaic_knows_its_uncracked_quarters(files):
+    cracked = next(file for file in files if file.label == CRACK)
+    sound = next(file for file in files if file.label == NO_CRACK)
+    truth = make_view(View("mosaic", CRACK, (sound, cracked, sound, sound), 0)).truth
+    assert truth[0, 0] == truth[-1, 0] == truth[-1, -1] == NO_CRACK
+    assert truth[0, -1] == UNKNOWN
+    assert 0.15 < (truth == UNKNOWN).mean() < 0.37

@@ -155,3 +155,16 @@ def test_card_lies_beside(tmp_path):
 def test_bundled_weights_load(bundled_weights):
     _, card = load_weights(bundled_weights)
     assert card.sha256 == sha256(bundled_weights.read_bytes())
+
+
+def test_weights_of_a_number_format_numpy_has_not_are_refused():
+    header = b'{"a":{"dtype":"BF16","shape":[1],"data_offsets":[0,2]}}'
+    encoded = len(header).to_bytes(8, "little") + header + b"\0\0"
+    card = make_card(sha256=sha256(encoded))
+    with pytest.raises(WeightsError, match="not a safetensors file of float16"):
+        decode_weights(encoded, card.to_json(), "mine")
+
+
+def test_a_card_nested_too_deep_is_refused():
+    with pytest.raises(WeightsError, match="not a model card"):
+        decode_weights(b"", "[" * 100_000, "mine")

@@ -1,0 +1,49 @@
+"""Draw the sheet of what the renderer makes: ``python docs/render_examples.py``."""
+
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from cracklib.photo import encode_jpeg  # noqa: E402
+from cracklib.synthesis import (  # noqa: E402
+    CRACK_KINDS,
+    LINE_KINDS,
+    WALL_KINDS,
+    render_crack,
+    render_lines,
+    render_wall,
+)
+from cracklib.types import Pixels  # noqa: E402
+
+SIDE = 224
+
+
+def row(pictures: list[Pixels], title: str) -> Pixels:
+    """The pictures side by side under a title."""
+    strip = np.full((SIDE + 34, len(pictures) * (SIDE + 6), 3), 255, np.uint8)
+    cv2.putText(strip, title, (2, 22), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (40, 40, 40), 1, cv2.LINE_AA)
+    for place, picture in enumerate(pictures):
+        strip[30 : 30 + SIDE, place * (SIDE + 6) : place * (SIDE + 6) + SIDE] = picture
+    return strip
+
+
+def wall(seed: int, kind: str | None = None) -> Pixels:
+    """A wall of the sheet."""
+    return render_wall(np.random.default_rng(seed), (SIDE, SIDE), kind)  # type: ignore[arg-type]
+
+
+rows = [row([wall(3, kind) for kind in WALL_KINDS], "sound walls: " + ", ".join(WALL_KINDS))]
+for crack in CRACK_KINDS:
+    cracked = [
+        render_crack(wall(3, kind), np.random.default_rng(10 + place), crack)[0]
+        for place, kind in enumerate(WALL_KINDS)
+    ]
+    rows.append(row(cracked, f"the same walls, {crack} crack"))
+lines = [render_lines(wall(5, "plaster"), np.random.default_rng(4), kind) for kind in LINE_KINDS]
+rows.append(row(lines[:6], "no cracks: " + ", ".join(LINE_KINDS[:6])))
+(ROOT / "docs" / "renderer.jpg").write_bytes(encode_jpeg(np.vstack(rows)))
