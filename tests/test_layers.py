@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 LAYERS = [
     {"architecture", "config", "errors", "types"},
-    {"dataset", "download", "metrics", "overlay", "photo", "preprocess", "report"}
+    {"dataset", "download", "intake", "metrics", "overlay", "photo", "preprocess", "report"}
     | {"samples", "synthesis", "views"},
     {"calibration", "cam", "classifier", "engines", "features", "model", "training", "weights"},
     {"__main__", "evaluation", "jobs", "pipeline", "store"},
@@ -17,7 +17,8 @@ LAYERS = [
 ]
 FRAMEWORKS = {"h5py", "keras", "openvino", "tensorflow"}
 IMAGES = {"PIL", "cv2", "matplotlib", "pillow_heif", "scipy"}
-MODULES = sorted((ROOT / "cracklib").glob("*.py"))
+PACKAGE = ROOT / "cracklib"
+MODULES = sorted(PACKAGE.rglob("*.py"))
 PAGES = sorted(
     path for pattern in ("streamlit_app.py", "ui/*.py", "pages/*.py") for path in ROOT.glob(pattern)
 )
@@ -46,6 +47,11 @@ def siblings(path):
     return {name.split(".")[1] for name in imports(path) if name.startswith("cracklib.")}
 
 
+def module_of(path):
+    """The module or subpackage that a file of cracklib belongs to."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
 def layer_of(module):
     for number, names in enumerate(LAYERS):
         if module in names:
@@ -53,9 +59,9 @@ def layer_of(module):
     raise AssertionError(f"cracklib/{module}.py has no place in LAYERS; see ARCHITECTURE.md")
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_modules_import_downwards(path):
-    layer = layer_of(path.stem)
+    layer = layer_of(module_of(path))
     above = {name for name in siblings(path) if layer_of(name) > layer}
     assert not above
     forbidden = {"streamlit", "ui", "pages"}
@@ -67,7 +73,10 @@ def test_modules_import_downwards(path):
 
 
 def test_no_cycles():
-    TopologicalSorter({path.stem: siblings(path) for path in MODULES}).prepare()
+    graph = {module_of(path): set() for path in MODULES}
+    for path in MODULES:
+        graph[module_of(path)] |= siblings(path) - {module_of(path)}
+    TopologicalSorter(graph).prepare()
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
