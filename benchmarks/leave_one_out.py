@@ -8,6 +8,7 @@ What is in FOLDER already is not trained again. Close to an hour for four source
 import sys
 from pathlib import Path
 
+from benchmarks.measure import print_table
 from cracklib.dataset import LabelledFile, find_labelled
 from cracklib.metrics import ClassificationMetrics, Estimate, measure_classification
 from cracklib.pipeline import Inspector
@@ -21,16 +22,15 @@ def main() -> None:
 
     data, folder = Path(sys.argv[1]), Path(sys.argv[2])
     val = find_labelled(data / "val")
-    print("| left out | photos | AUC | balanced accuracy | calibration error |")
-    print("| --- | ---: | ---: | ---: | ---: |")
+    rows = []
     for source in SOURCES:
         weights = folder / f"without-{source}.safetensors"
         if not weights.exists():
             train(data, weights, recipe="quick", without=[source])
         measured = _measure(weights, [file for file in val if file.source == source])
         estimates = (measured.auc, measured.balanced_accuracy, measured.calibration_error)
-        cells = [source, str(measured.photos), *map(_with_interval, estimates)]
-        print("|", " | ".join(cells), "|", flush=True)
+        rows.append([source, str(measured.photos), *map(_with_interval, estimates)])
+    print_table(["left out", "photos", "AUC", "balanced accuracy", "calibration error"], rows)
 
 
 def _measure(weights: Path, files: list[LabelledFile]) -> ClassificationMetrics:

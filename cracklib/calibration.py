@@ -5,7 +5,7 @@ Everything is fitted and measured with the engine that serves, so that the card 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ from cracklib.metrics import (
 )
 from cracklib.photo import read_photo
 from cracklib.preprocess import to_batch
-from cracklib.types import FloatArray, HeatScale
+from cracklib.types import FloatArray, HeatScale, Progress
 from cracklib.weights import Weights
 
 CLEAN_QUANTILE = 0.5
@@ -36,7 +36,7 @@ def calibrate(
     weights: Weights,
     feature_layer: FeatureLayer,
     files: Sequence[LabelledFile],
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, object]:
     """The fields of the model card that are fitted or measured on the validation ``files``.
 

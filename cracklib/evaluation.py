@@ -20,12 +20,10 @@ from cracklib.metrics import (
 )
 from cracklib.photo import read_photo
 from cracklib.report import render_classification, render_heatmaps
+from cracklib.types import Progress
 
 if TYPE_CHECKING:
     from cracklib.pipeline import Inspector
-
-Progress = Callable[[int, int], None]
-"""Called after each photo with how many are done and how many there are."""
 
 _File = TypeVar("_File", LabelledFile, MaskedFile)
 

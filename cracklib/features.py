@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -23,7 +23,7 @@ from tqdm import tqdm
 from cracklib.architecture import STRIDE
 from cracklib.errors import TrainingError
 from cracklib.preprocess import preprocess_pixels
-from cracklib.types import FloatArray, Pixels
+from cracklib.types import FloatArray, Pixels, Progress
 from cracklib.views import CRACK, NO_CRACK, UNKNOWN, View, make_view
 
 Trainable = Literal["head", "block5", "block4-5"]
@@ -33,9 +33,6 @@ BOUNDARIES: dict[Trainable, str] = {
     "block4-5": "block3_pool",
 }
 """The last frozen layer for each choice of what is trained."""
-
-Progress = Callable[[int, int], None]
-"""Called with how many are done and how many there are."""
 
 _CHUNK = 32
 _FLOAT16_MAX = float(np.finfo(np.float16).max)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,6 +13,8 @@ Verdict = Literal["crack", "no_crack"]
 Pixels = NDArray[np.uint8]
 """RGB pixels, shape (height, width, 3), values 0 to 255."""
 FloatArray = NDArray[np.float32]
+Progress = Callable[[int, int], None]
+"""Called with how many are done and how many there are."""
 
 
 @dataclass(frozen=True, eq=False)

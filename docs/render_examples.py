@@ -14,6 +14,7 @@ from cracklib.synthesis import (  # noqa: E402
     CRACK_KINDS,
     LINE_KINDS,
     WALL_KINDS,
+    WallKind,
     render_crack,
     render_lines,
     render_wall,
@@ -32,9 +33,9 @@ def row(pictures: list[Pixels], title: str) -> Pixels:
     return strip
 
 
-def wall(seed: int, kind: str | None = None) -> Pixels:
+def wall(seed: int, kind: WallKind) -> Pixels:
     """A wall of the sheet."""
-    return render_wall(np.random.default_rng(seed), (SIDE, SIDE), kind)  # type: ignore[arg-type]
+    return render_wall(np.random.default_rng(seed), (SIDE, SIDE), kind)
 
 
 rows = [row([wall(3, kind) for kind in WALL_KINDS], "sound walls: " + ", ".join(WALL_KINDS))]
