@@ -4,8 +4,9 @@ import streamlit as st
 
 from ui.model import load_inspector
 from ui.navigation import require_router
+from ui.own_folder import show_deletion
 from ui.quality import quality_rows
-from ui.result import percent
+from ui.result import percent, plain
 
 require_router()
 card = load_inspector().card
@@ -44,14 +45,14 @@ far. From **{percent(card.verdict_threshold)}** up the verdict is “Crack found
     st.subheader("Measured quality", anchor=False)
     if card.quality:
         st.markdown(
-            "Per source, on photos that were never trained on but did choose the temperature and "
-            "the threshold; 95 % intervals in brackets. The worst row says more than the best."
+            "Per source, on photos that were never trained on but did choose the epoch and the "
+            "temperature; 95 % intervals in brackets. The worst row says more than the best."
         )
         st.table(quality_rows(card.quality))
     else:
         st.markdown("The card of this model holds no measurements.")
     made = f", made {card.created[:10]}" if card.created else ""
-    st.caption(f"Model {card.name}, sha256 {card.sha256[:16]}…{made}.")
+    st.caption(f"Model {plain(card.name)}, sha256 {card.sha256[:16]}…{made}.")
 
     st.subheader("Limits", anchor=False)
     st.markdown(
@@ -66,8 +67,16 @@ far. From **{percent(card.verdict_threshold)}** up the verdict is “Crack found
     st.subheader("Your photos", anchor=False)
     st.markdown(
         """
-A photo is held in memory for your visit, is never written to disk, and trains nothing. A photo
-given by web address is fetched by the server that runs this page, and its address becomes part of
-the page's own, so that you can share it.
+- A photo you **inspect** is held in memory for your visit and is not written to disk. One given by
+  web address is fetched by the server that runs this page, and its address becomes part of the
+  page's own, so that you can share it.
+- **Training** keeps more: the photos you bring to *Train*, those you call right or wrong on
+  *Inspect*, and the models made of them lie in a private folder on this server. They teach your
+  own models only; no other visitor sees or uses them.
+- Your browser finds that folder again by a random token in a cookie, which is set when you first
+  keep something there, and not before.
+- The folder is deleted a day after your last use of it, or at once with *Delete everything of
+  mine*, a button that is here once there is something to delete.
 """
     )
+    show_deletion()
