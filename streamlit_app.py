@@ -6,6 +6,7 @@ import streamlit as st
 
 from ui.errors import errors_told
 from ui.navigation import choose_page, run_page
+from ui.own_folder import keep_cookie
 
 UI = Path(__file__).parent / "ui"
 LOGO = str(UI / "logo.svg")
@@ -17,3 +18,4 @@ st.html(UI / "style.css")
 page = choose_page()
 with errors_told(st.error):
     run_page(page)
+keep_cookie()

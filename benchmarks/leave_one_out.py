@@ -1,7 +1,7 @@
 """How good on surfaces never trained on? ``python -m benchmarks.leave_one_out DATA FOLDER``
 
 Trains a model without each source in turn, with the quick recipe, into FOLDER, and measures it on
-that source's validation photos. Epoch, temperature and threshold are those of the other sources.
+that source's validation photos. Epoch and temperature are those of the other sources.
 What is in FOLDER already is not trained again. Close to an hour for four sources on 2 cores.
 """
 
@@ -12,6 +12,7 @@ from benchmarks.measure import print_table
 from cracklib.dataset import LabelledFile, find_labelled
 from cracklib.metrics import ClassificationMetrics, Estimate, measure_classification
 from cracklib.pipeline import Inspector
+from cracklib.recipes import RECIPES
 
 SOURCES = ("slab", "tile", "brickwork", "texture")
 
@@ -26,7 +27,7 @@ def main() -> None:
     for source in SOURCES:
         weights = folder / f"without-{source}.safetensors"
         if not weights.exists():
-            train(data, weights, recipe="quick", without=[source])
+            train(data, weights, RECIPES["quick"], without=[source])
         measured = _measure(weights, [file for file in val if file.source == source])
         estimates = (measured.auc, measured.balanced_accuracy, measured.calibration_error)
         rows.append([source, str(measured.photos), *map(_with_interval, estimates)])

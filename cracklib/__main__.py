@@ -1,22 +1,27 @@
-"""The command line: ``python -m cracklib {inspect,evaluate,train}``."""
+"""The command line: ``python -m cracklib {inspect,evaluate,train,time}``."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from cracklib.config import (
+    AUGMENTATIONS,
     DEFAULT_COLORMAP,
     DEFAULT_OPACITY,
     DISPLAY_THRESHOLD,
+    OPTIMIZERS,
     RECIPES,
     STARTS,
     TRAINABLE,
@@ -26,6 +31,7 @@ from cracklib.errors import CrackError, PhotoError
 from cracklib.overlay import COLORMAPS
 from cracklib.photo import PHOTO_SUFFIXES, decode_photo, encode_png
 from cracklib.pipeline import Inspection, Inspector
+from cracklib.recipes import resolve_recipe
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,11 +39,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         status: int = arguments.command(arguments)
+        sys.stdout.flush()
     except CrackError as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # as of "| head"; what is still to be written at exit goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     return status
 
 
@@ -86,28 +96,43 @@ def evaluate(arguments: argparse.Namespace) -> int:
     return 0
 
 
+_RECIPE_OPTIONS = (
+    *("start", "trainable", "epochs", "batch_size", "optimizer", "learning_rate"),
+    *("augmentation", "class_weights", "patience"),
+)
+
+
 def train(arguments: argparse.Namespace) -> int:
     """Train a model and write its weights and card."""
     from cracklib.training import train
 
+    changes = {
+        name: value for name in _RECIPE_OPTIONS if (value := getattr(arguments, name)) is not None
+    }
     report = _ProgressFile(arguments.progress) if arguments.progress else None
     try:
         train(
             arguments.data,
             arguments.out,
-            recipe=arguments.recipe,
-            start=arguments.start,
-            trainable=arguments.trainable,
-            epochs=arguments.epochs,
-            batch_size=arguments.batch_size,
+            resolve_recipe(arguments.recipe, **changes),
             seed=arguments.seed,
             without=arguments.without,
             report=report,
         )
     except CrackError as error:
         if report:
-            report({"event": "failed", "message": str(error)})
+            with contextlib.suppress(OSError):  # the disk may be what failed
+                report({"event": "failed", "message": str(error)})
         raise
+    return 0
+
+
+def time_training(_: argparse.Namespace) -> int:
+    """Print how fast this machine trains."""
+    from cracklib.timing import measure_speeds
+
+    speeds = measure_speeds()
+    print(json.dumps({trainable: asdict(speed) for trainable, speed in speeds.items()}, indent=2))
     return 0
 
 
@@ -122,12 +147,13 @@ class _ProgressFile:
         from cracklib.training import StopTraining
 
         now = time.monotonic()
-        frequent = event["event"] in ("step", "calibrating", "features")
+        frequent = event["event"] in ("step", "features", "validating", "calibrating")
         if not frequent or now >= self._next_step_s:
             self._next_step_s = now + 0.25 if frequent else 0.0
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(event) + "\n")
-        if event["event"] in ("step", "features") and self._path.with_name("stop").exists():
+        stoppable = event["event"] in ("step", "features", "validating")
+        if stoppable and self._path.with_name("stop").exists():
             raise StopTraining
 
 
@@ -225,7 +251,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m cracklib", description="Find cracks in photos of walls."
     )
-    commands = parser.add_subparsers(required=True, metavar="{inspect,evaluate,train}")
+    commands = parser.add_subparsers(required=True, metavar="{inspect,evaluate,train,time}")
 
     command = commands.add_parser(
         "inspect",
@@ -297,6 +323,26 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--trainable", choices=TRAINABLE, help="layers to train")
     command.add_argument("--epochs", type=_whole(1), metavar="N")
     command.add_argument("--batch-size", type=_whole(1), metavar="N")
+    command.add_argument("--optimizer", choices=OPTIMIZERS, help="sgd has a momentum of 0.9")
+    command.add_argument("--learning-rate", type=float, metavar="RATE", help="the highest")
+    command.add_argument(
+        "--augmentation",
+        choices=AUGMENTATIONS,
+        help="how photos are changed: not at all, moved and flipped a little, crops with other "
+        "colours, or these with mosaics and with pairs with and without a rendered crack",
+    )
+    command.add_argument(
+        "--class-weights",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="let cracked and uncracked photos count the same when there are more of one",
+    )
+    command.add_argument(
+        "--patience",
+        type=_whole(0),
+        metavar="N",
+        help="end after N epochs without a lower validation loss; 0: never",
+    )
     command.add_argument("--seed", type=_whole(0), default=0, metavar="N", help="default: 0")
     command.add_argument(
         "--without",
@@ -312,6 +358,14 @@ def _parser() -> argparse.ArgumentParser:
         help="add the run's events to this file, a JSON object a line; a file called 'stop' beside "
         "it ends the run with the best epoch so far",
     )
+
+    command = commands.add_parser(
+        "time",
+        help="say how fast this machine trains",
+        description="Print as JSON, for each choice of trainable layers, the seconds that a run "
+        "takes to start, and per photo for its frozen layers, a step and the calibration.",
+    )
+    command.set_defaults(command=time_training)
     return parser
 
 

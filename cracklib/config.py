@@ -24,7 +24,10 @@ STARTS = ("imagenet", "hed", "bundled")
 """Weights a training run can start from."""
 TRAINABLE = ("head", "block5", "block4-5")
 """Layers a training run can change."""
-RECIPES = ("default", "quick", "article")
+RECIPES = ("default", "quick", "article", "session")
+OPTIMIZERS = ("adam", "sgd")
+AUGMENTATIONS = ("none", "article", "strong", "rendered")
+"""How photos are changed before they are trained on; see ``recipes.Recipe``."""
 
 MIN_SIDE_PX = 32
 MAX_PIXELS = 60_000_000

@@ -23,10 +23,10 @@ from tqdm import tqdm
 from cracklib.architecture import STRIDE
 from cracklib.errors import TrainingError
 from cracklib.preprocess import preprocess_pixels
+from cracklib.recipes import Trainable
 from cracklib.types import FloatArray, Pixels, Progress
 from cracklib.views import CRACK, NO_CRACK, UNKNOWN, View, make_view
 
-Trainable = Literal["head", "block5", "block4-5"]
 BOUNDARIES: dict[Trainable, str] = {
     "head": "average",
     "block5": "block4_pool",
@@ -109,19 +109,20 @@ class FeatureCache:
     def fill(self, title: str, progress: Progress | None = None) -> None:
         """Make what is missing, with a progress bar called ``title``.
 
-        Raises ``PhotoError`` and, for want of disk, ``TrainingError``.
+        Raises ``PhotoError``, and for want of disk ``TrainingError`` or ``OSError``.
         """
         count = len(self.views)
         input_shape = (count, self._side_px, self._side_px, 3)
         shape = self._prefix.compute_output_shape(input_shape)
         grid = self._side_px // STRIDE
-        done = int(self._done_path.read_text()) if self._done_path.exists() else 0
+        done = int(self._done_path.read_text() or 0) if self._done_path.exists() else 0
         mode: Literal["r+", "w+"] = "r+" if done else "w+"
         self._check_room(math.prod(shape) * np.dtype(np.float16).itemsize)
         features = np.lib.format.open_memmap(self._path, mode, np.float16, shape)
-        cells = np.lib.format.open_memmap(
-            self._path.with_suffix(".cells.npy"), mode, np.int8, (count, grid, grid)
-        )
+        cells_path = self._path.with_suffix(".cells.npy")
+        cells = np.lib.format.open_memmap(cells_path, mode, np.int8, (count, grid, grid))
+        _take_room(self._path)
+        _take_room(cells_path)
 
         with tqdm(total=count, initial=done, desc=title, unit="photo", mininterval=1) as bar:
             for made in _make_ahead(self.views[done:], self._side_px):
@@ -140,7 +141,7 @@ class FeatureCache:
         self._features, self._cells = features, cells
 
     def _check_room(self, n_bytes: int) -> None:
-        """A disk that fills up later kills the process: it writes to the file through memory."""
+        """A message with figures, for a disk that is too small from the start."""
         there = self._path.stat().st_size if self._path.exists() else 0
         free = shutil.disk_usage(self._path.parent).free
         if n_bytes - there > free:
@@ -160,6 +161,16 @@ class FeatureCache:
             yield Batch(
                 self._features[indices].astype(np.float32), labels[indices], self._cells[indices]
             )
+
+
+def _take_room(path: Path) -> None:
+    """Give the file its blocks now, or raise ``OSError``.
+
+    It is written to through memory: a disk that fills up only then kills the process.
+    """
+    if hasattr(os, "posix_fallocate"):  # macOS has none
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
 
 def _make_ahead(

@@ -35,8 +35,8 @@ State = Literal["queued", "running", "stopping", "finished", "stopped", "failed"
 Stage = Literal["starting", "features", "training", "calibrating", "done", "failed"]
 
 TRAIN = (sys.executable, "-m", "cracklib", "train")
-NICENESS = 5
-"""So that inspecting goes first."""
+NICENESS = 10
+"""So that inspecting goes first: of a core that both want, the run gets a tenth."""
 
 _STAGES: dict[str, Stage] = {
     "features": "features",
@@ -81,6 +81,11 @@ class Job:
         return tuple(self._spec["arguments"])
 
     @cached_property
+    def data(self) -> Path:
+        """The folder of photos it trains and validates on."""
+        return Path(self.arguments[self.arguments.index("--data") + 1])
+
+    @cached_property
     def out(self) -> Path:
         """Where it writes the weights."""
         return Path(self._spec["out"])
@@ -96,6 +101,10 @@ class Job:
         if progress.stage == "done":
             return "stopped" if progress.stopped else "finished"
         return "stopped" if self._has("cancel") else "failed"
+
+    def has_ended(self) -> bool:
+        """Whether the run is over, however it ended, or deleted; it stays so."""
+        return not (self._waits or self._alive)
 
     def progress(self) -> Progress:
         """What the run has told so far. Lines that are not whole, or no events, are left out."""
@@ -161,7 +170,8 @@ class Job:
 
     @property
     def _waits(self) -> bool:
-        return not any(map(self._has, ("process", "stop", "cancel")))
+        ended = any(map(self._has, ("process", "stop", "cancel")))
+        return self._has("spec.json") and not ended
 
     @property
     def _alive(self) -> bool:
@@ -202,12 +212,17 @@ class Job:
 def submit(session: SessionFolder, arguments: Sequence[str], out: Path) -> Job:
     """Queue ``python -m cracklib train <arguments> --out <out>``; ``advance`` starts it.
 
-    Paths are absolute. Raises ``TrainingError`` where a job of this session is to write ``out``
-    already, ``CrackError`` where there is no room.
+    Paths are absolute. What other runs that were cancelled or failed left half done is deleted.
+    Raises ``TrainingError`` where a job of this session is to write ``out`` already, ``CrackError``
+    where there is no room.
     """
-    session.check_room()
-    if any(job.out == out and job.state() in _UNENDED for job in jobs_of(session)):
+    jobs = jobs_of(session)
+    to_come = {job.out for job in jobs if not job.has_ended()}
+    if out in to_come:
         raise TrainingError(f"A run that writes '{out.stem}' is under way. Choose another name.")
+    for abandoned in {job.out for job in jobs} - to_come - {out}:
+        shutil.rmtree(abandoned.with_suffix(".run"), ignore_errors=True)
+    session.check_room()
     folder = session.path / "jobs" / f"{time.time_ns():020d}"
     folder.mkdir(parents=True)
     unfinished = folder / "spec.tmp"
@@ -220,6 +235,11 @@ def submit(session: SessionFolder, arguments: Sequence[str], out: Path) -> Job:
 def jobs_of(session: SessionFolder) -> list[Job]:
     """All jobs of ``session``, oldest first."""
     return _find_jobs(session.path, "jobs/*/spec.json")
+
+
+def count_unended(store: Store) -> int:
+    """How many jobs of all sessions run or wait: as many as a new one comes after."""
+    return sum(not job.has_ended() for job in _all_jobs(store.root))
 
 
 def advance(store: Store, command: Sequence[str] = TRAIN) -> None:
@@ -244,11 +264,14 @@ def end_session(session: SessionFolder) -> None:
     session.delete()
 
 
-_UNENDED: tuple[State, ...] = ("queued", "running", "stopping")
-
 # In the background of a shell that ends at once, so that the run is nobody's child and outlives
-# the server; the exit status goes to a file for whoever looks next.
-_DETACHED = f'(nice -n {NICENESS} "$@"; echo $? >"$0") &'
+# the server; the exit status goes to a file for whoever looks next. Linux may share the cores out
+# between process sessions first (sched(7), "The autogroup feature"): then niceness counts within
+# the run's own session alone, and the session must be made nice too.
+_DETACHED = (
+    f"({{ echo {NICENESS} >/proc/self/autogroup; }} 2>/dev/null;"
+    f' nice -n {NICENESS} "$@"; echo $? >"$0") &'
+)
 
 
 def _start(job: Job, command: Sequence[str]) -> None:

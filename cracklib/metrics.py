@@ -5,9 +5,9 @@ A crack is the positive class. Heatmaps are scored against masks.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -105,22 +105,11 @@ def measure_classification(
     photos = len(y)
     evaluator = _Evaluator(y, p, threshold)
     point = evaluator.measure(np.ones((1, photos)))
-    rng = np.random.default_rng(seed)
-    even = np.full(photos, 1 / photos)
-    rows = max(1, _CHUNK // photos)
-    chunks = [
-        evaluator.measure(rng.multinomial(photos, even, min(rows, resamples - start)).astype(float))
-        for start in range(0, resamples, rows)
-    ]
-    estimates: dict[str, Estimate | None] = {}
-    for name, (value,) in point.items():
-        sampled = np.concatenate([chunk[name] for chunk in chunks])
-        sampled = sampled[~np.isnan(sampled)]
-        if np.isnan(value):
-            estimates[name] = None
-        else:
-            low, high = np.quantile(sampled, (0.025, 0.975)) if sampled.size else (value, value)
-            estimates[name] = Estimate(float(value), float(low), float(high))
+    chunks = [evaluator.measure(weights) for weights in _bootstrap(photos, resamples, seed)]
+    estimates = {
+        name: _estimate(value, np.concatenate([chunk[name] for chunk in chunks]))
+        for name, (value,) in point.items()
+    }
     return ClassificationMetrics(photos=photos, cracks=int(y.sum()), **estimates)
 
 
@@ -142,6 +131,126 @@ def measure_by_source(
     }
 
 
+def measure_auc_gain(
+    labels: ArrayLike,
+    before: ArrayLike,
+    after: ArrayLike,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Estimate | None:
+    """The AUC of the probabilities ``after`` less that of ``before``; None for one class alone.
+
+    Both are of the same photos, and the interval is of the same resamples of them (the paired
+    bootstrap), so what makes a photo hard for both does not widen it. Raises ``ValueError`` as
+    ``measure_classification`` does.
+    """
+    evaluators = [_Evaluator(*_checked(labels, p), threshold=0.5) for p in (before, after)]
+
+    def gain(weights: _Doubles) -> _Doubles:
+        first, second = (evaluator.measure(weights)["auc"] for evaluator in evaluators)
+        return second - first
+
+    photos = len(evaluators[0].y)
+    sampled = [gain(weights) for weights in _bootstrap(photos, resamples, seed)]
+    return _estimate(gain(np.ones((1, photos)))[0], np.concatenate(sampled))
+
+
+class RocCurve(NamedTuple):
+    """Points of the receiver operating characteristic, from (0, 0) to (1, 1), for straight lines
+    between them: the area under those is the AUC.
+    """
+
+    false_alarm_rate: _Doubles
+    recall: _Doubles
+
+
+class PrecisionRecallCurve(NamedTuple):
+    """Points from recall 0 to 1, for steps that hold each ``precision`` back to the recall before:
+    the area under those is the average precision.
+    """
+
+    recall: _Doubles
+    precision: _Doubles
+
+
+class ReliabilityCurve(NamedTuple):
+    """The bins of the calibration error that hold photos: how many, the mean of their
+    probabilities, and the share of them that is cracked.
+    """
+
+    photos: NDArray[np.intp]
+    probability: _Doubles
+    cracked: _Doubles
+
+
+def roc_curve(labels: ArrayLike, probabilities: ArrayLike) -> RocCurve:
+    """The false-alarm rate and recall at every threshold.
+
+    Raises ``ValueError`` for photos of one class alone and as ``measure_classification`` does.
+    """
+    tp, fp = _counts_by_threshold(labels, probabilities)
+    return RocCurve(fp / fp[-1], tp / tp[-1])
+
+
+def precision_recall_curve(labels: ArrayLike, probabilities: ArrayLike) -> PrecisionRecallCurve:
+    """The recall and precision at every threshold.
+
+    Where nothing is called cracked there is no precision; the first point takes that of the next.
+    Raises ``ValueError`` as ``roc_curve`` does.
+    """
+    tp, fp = _counts_by_threshold(labels, probabilities)
+    precision = tp[1:] / (tp + fp)[1:]
+    return PrecisionRecallCurve(tp / tp[-1], np.concatenate([precision[:1], precision]))
+
+
+def reliability_curve(labels: ArrayLike, probabilities: ArrayLike) -> ReliabilityCurve:
+    """Probabilities against how often they come true (Guo et al. 2017, figure 1).
+
+    Raises ``ValueError`` as ``measure_classification`` does.
+    """
+    y, p = _checked(labels, probabilities)
+    bins = _calibration_bins(p)
+    photos = np.bincount(bins)
+    filled = photos > 0
+    sums = (np.bincount(bins, values)[filled] for values in (p, y))
+    return ReliabilityCurve(photos[filled], *(part / photos[filled] for part in sums))
+
+
+def _counts_by_threshold(
+    labels: ArrayLike, probabilities: ArrayLike
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Hits and false alarms at thresholds above all probabilities and at each, highest first."""
+    y, p = _checked(labels, probabilities)
+    if y.all() or not y.any():
+        raise ValueError("a curve needs photos of both classes")
+    _, group = np.unique(-p, return_inverse=True)
+    tp, fp = (np.cumsum(np.bincount(group, part)).astype(np.intp) for part in (y, ~y))
+    return np.concatenate([[0], tp]), np.concatenate([[0], fp])
+
+
+def _bootstrap(photos: int, resamples: int, seed: int) -> Iterator[_Doubles]:
+    """How often each photo counts in each resample: float64 (some of the resamples, photos)."""
+    rng = np.random.default_rng(seed)
+    even = np.full(photos, 1 / photos)
+    rows = max(1, _CHUNK // photos)
+    for start in range(0, resamples, rows):
+        yield rng.multinomial(photos, even, min(rows, resamples - start)).astype(float)
+
+
+def _estimate(value: float, sampled: _Doubles) -> Estimate | None:
+    if np.isnan(value):
+        return None
+    sampled = sampled[~np.isnan(sampled)]
+    low, high = np.quantile(sampled, (0.025, 0.975)) if sampled.size else (value, value)
+    return Estimate(float(value), float(low), float(high))
+
+
+def _calibration_bins(probabilities: _Doubles) -> NDArray[np.intp]:
+    """The bin, from 0, of each probability; bins are closed above."""
+    bins = np.ceil(probabilities * CALIBRATION_BINS).astype(np.intp) - 1
+    return np.maximum(bins, 0)
+
+
 class _Evaluator:
     """The metrics as functions of how often each photo counts.
 
@@ -159,8 +268,7 @@ class _Evaluator:
         cracked = labels[order]
         outcomes = (cracked & called, ~cracked & called, cracked & ~called, ~cracked & ~called)
         self.outcomes = np.stack(outcomes, axis=1).astype(float)
-        bins = np.clip(np.ceil(p * CALIBRATION_BINS) - 1, 0, CALIBRATION_BINS - 1)
-        in_bin = bins[:, None] == np.arange(CALIBRATION_BINS)
+        in_bin = _calibration_bins(p)[:, None] == np.arange(CALIBRATION_BINS)
         self.gap_by_bin = in_bin * (self.y - p)[:, None]
 
     def measure(self, weights: _Doubles) -> dict[str, _Doubles]:
@@ -226,27 +334,6 @@ def fit_temperature(
 
     found = minimize_scalar(loss, bounds=np.log(TEMPERATURE_BOUNDS), method="bounded")
     return float(np.exp(found.x))
-
-
-def fit_threshold(probabilities: ArrayLike, labels: ArrayLike, sources: Sequence[str]) -> float:
-    """The verdict threshold with the best mean over sources of balanced accuracy.
-
-    Every source counts alike; one with a single class counts by its accuracy. Of equally good
-    thresholds the middle of the widest gap between probabilities is taken. In (0, 1).
-    """
-    y, p = _checked(labels, probabilities)
-    # What a photo adds when it is judged right, so that the score is a sum over photos.
-    gains = balanced_weights(y, sources)
-    values, group = np.unique(p, return_inverse=True)
-    # Scores for thresholds above none of the values, above the first, ... above all.
-    change = np.bincount(group, np.where(y, -gains, gains), len(values))
-    scores = np.concatenate([[0.0], np.cumsum(change)])
-    edges = np.concatenate([[0.0], values, [1.0]])
-    widths = np.diff(edges)
-    scores[widths == 0] = -np.inf
-    best = np.flatnonzero(scores >= scores.max() - 1e-9)
-    widest = best[np.argmax(widths[best])]
-    return float((edges[widest] + edges[widest + 1]) / 2)
 
 
 class HeatmapTally:

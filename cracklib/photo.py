@@ -105,9 +105,20 @@ def read_photo(path: str | Path) -> Photo:
     return decode_photo(data, path.name)
 
 
+def photo_format(data: bytes) -> str | None:
+    """Pillow's name for the format that ``data`` begins like, None where ``decode_photo`` reads no
+    such format; 16 bytes are enough.
+    """
+    for name in _FORMATS:
+        accept = Image.OPEN[name][1]
+        if accept is not None and accept(data[:16]) is True:
+            return name
+    return None
+
+
 def looks_like_photo(data: bytes) -> bool:
     """Whether ``data`` begins like a file that ``decode_photo`` reads; 16 bytes are enough."""
-    return _format_of(data) is not None
+    return photo_format(data) is not None
 
 
 def encode_png(pixels: Pixels) -> bytes:
@@ -153,21 +164,13 @@ def _decoding(name: str) -> Iterator[None]:
         ) from error
 
 
-def _format_of(data: bytes) -> str | None:
-    for name in _FORMATS:
-        accept = Image.OPEN[name][1]
-        if accept is not None and accept(data[:16]) is True:
-            return name
-    return None
-
-
 def _open(data: bytes) -> ImageFile.ImageFile:
     """The image with its header read.
 
     ``Image.open`` does the same and then warns of large images, through state that all threads
     share; here the size is judged by ``_check_size``.
     """
-    factory, _ = Image.OPEN[str(_format_of(data))]
+    factory, _ = Image.OPEN[str(photo_format(data))]
     return factory(BytesIO(data), "")
 
 

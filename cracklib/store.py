@@ -30,21 +30,22 @@ _MODEL_NAME = re.compile(r"\w(?:[\w .()+-]{0,38}[\w)+])?")
 
 @dataclass(frozen=True)
 class SessionFolder:
-    """The folder ``path`` of one session. ``models/`` and ``jobs/`` in it are kept by this module
-    and by ``jobs``; the rest is free to use.
+    """The folder ``path`` of one session. ``models/`` and ``in_use`` in it are kept by this module,
+    ``jobs/`` by ``jobs``; the rest is free to use.
     """
 
     path: Path
     token: str = field(repr=False)
 
     def size_bytes(self) -> int:
-        """All that lies in the folder."""
-        total = 0
+        """All that lies in the folder; a file with several hard links counts once."""
+        sizes = {}
         for folder, _, names in os.walk(self.path):
             for name in names:
                 with contextlib.suppress(FileNotFoundError):
-                    total += Path(folder, name).lstat().st_size
-        return total
+                    status = Path(folder, name).lstat()
+                    sizes[status.st_dev, status.st_ino] = status.st_size
+        return sum(sizes.values())
 
     def check_room(self, n_bytes: int = 0) -> None:
         """Raise ``CrackError`` where ``n_bytes`` more would be too much for session or disk."""
@@ -86,12 +87,46 @@ class SessionFolder:
         path = self.model_path(name)
         self.check_room(len(encoded) + len(card_text))
         _, card = decode_weights(encoded, card_text, name)
-        save_weights(path, encoded, replace(card, name=name))
+        try:
+            save_weights(path, encoded, replace(card, name=name))
+        except OSError as error:
+            self.delete_model(name)
+            raise CrackError(
+                f"'{name}' can't be kept on this server ({error.strerror}). Delete photos or "
+                "models you no longer need, then try again."
+            ) from error
         return path
 
+    def model_in_use(self) -> Path | None:
+        """The weights that were chosen with ``use_model``; None where they are the bundled ones."""
+        try:
+            return self._named((self.path / "in_use").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+
+    def use_model(self, name: str | None) -> None:
+        """Choose the model that judges in this session; None is the bundled one.
+
+        Raises ``WeightsError`` where the session has no model called ``name``.
+        """
+        choice = self.path / "in_use"
+        if name is None:
+            choice.unlink(missing_ok=True)
+            return
+        if self._named(name) not in self.models():
+            raise WeightsError(f"There is no model called '{name}' any more. Choose another.")
+        unfinished = choice.with_suffix(".tmp")
+        unfinished.write_text(name, encoding="utf-8")
+        unfinished.rename(choice)
+
     def delete_model(self, name: str) -> None:
-        """Delete what there is of the model called ``name``: weights, card, unfinished run."""
+        """Delete what there is of the model called ``name``: weights, card, unfinished run.
+
+        Where it was in use, the bundled one is from now on.
+        """
         path = self._named(name)
+        if self.model_in_use() == path:
+            self.use_model(None)
         path.unlink(missing_ok=True)
         card_path(path).unlink(missing_ok=True)
         shutil.rmtree(path.with_suffix(".run"), ignore_errors=True)
@@ -117,20 +152,10 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
-        try:
-            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if self.root.stat().st_uid != os.getuid():
-                raise PermissionError(0, "it belongs to another account")
-            self.root.chmod(0o700)
-        except OSError as error:
-            raise CrackError(
-                f"Can't keep sessions in {self.root}: {error.strerror}. Set CRACKLIB_STORE to a "
-                "folder that belongs to the account this server runs under."
-            ) from error
         self.sweep()
 
     def create(self) -> SessionFolder:
-        """A new session with an empty folder."""
+        """A new session with an empty folder. Raises ``CrackError`` where there can't be one."""
         self.sweep()
         token = secrets.token_urlsafe(32)
         session = SessionFolder(self._folder(token), token)
@@ -155,12 +180,29 @@ class Store:
         return session
 
     def sweep(self) -> None:
-        """Delete sessions unused for ``SESSION_UNUSED_S`` that have no job running."""
+        """Delete sessions unused for ``SESSION_UNUSED_S`` that have no job running.
+
+        Raises ``CrackError`` where ``root`` can't be used.
+        """
+        self._make_root()
         for folder in self.root.iterdir():
             if folder.name.startswith("."):  # a deletion that was cut short
                 shutil.rmtree(folder, ignore_errors=True)
             elif _FOLDER_NAME.fullmatch(folder.name) and _is_unused(folder):
                 _delete(folder)
+
+    def _make_root(self) -> None:
+        # Again at every sweep: what cleans temporary files may have taken an empty one away.
+        try:
+            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if self.root.stat().st_uid != os.getuid():
+                raise PermissionError(0, "it belongs to another account")
+            self.root.chmod(0o700)
+        except OSError as error:
+            raise CrackError(
+                f"Can't keep sessions in {self.root}: {error.strerror}. Set CRACKLIB_STORE to a "
+                "folder that belongs to the account this server runs under."
+            ) from error
 
     def _folder(self, token: str) -> Path:
         return self.root / hashlib.sha256(token.encode()).hexdigest()[:32]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import errno
 import hashlib
 import importlib.metadata
 import itertools
@@ -13,10 +14,11 @@ import platform
 import shutil
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -24,185 +26,103 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from cracklib.architecture import HEAD, FeatureLayer
+from cracklib.architecture import HEAD, STRIDE
 from cracklib.calibration import calibrate
-from cracklib.config import INPUT_SIZE, LABELS, STARTS
+from cracklib.config import INPUT_SIZE, LABELS, engine_name
 from cracklib.dataset import LabelledFile, find_split
+from cracklib.engines import build_engine
 from cracklib.errors import TrainingError
-from cracklib.features import BOUNDARIES, FeatureCache, Trainable, split_model
+from cracklib.features import FeatureCache, split_model
 from cracklib.metrics import balanced_weights
 from cracklib.model import build_model, read_weights, start_weights
-from cracklib.views import CRACK, NO_CRACK, Mix, View, plan_plain, plan_views
+from cracklib.recipes import VAL_PER_CLASS, Recipe
+from cracklib.types import FloatArray, Progress
+from cracklib.views import CRACK, NO_CRACK, View, plan_photos, plan_views
 from cracklib.weights import ModelCard, encode_weights, read_encoded, save_weights, sha256
 
 Report = Callable[[dict[str, Any]], None]
-"""Called with plain-valued events, told apart by "event": "features" and "calibrating" (done,
-total), "step" (step, steps, epoch, epochs, loss, accuracy, photos_per_s, seconds_left), "epoch"
-(epoch, loss, accuracy, val_loss, val_accuracy) and "done" (stopped). May raise ``StopTraining``."""
+"""Called with plain-valued events, told apart by "event": "features", "validating" and
+"calibrating" (done, total), "step" (step, steps, epoch, epochs, loss, accuracy, photos_per_s,
+seconds_left), "epoch" (epoch, loss, accuracy, val_loss, val_accuracy) and "done" (stopped). May
+raise ``StopTraining``, but for the last two kinds and "calibrating"."""
 
 
 class StopTraining(Exception):  # noqa: N818 (as StopIteration)
     """Raised by a ``Report`` to end the run with the best of the epochs that are over."""
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """How to train. ``mix`` of None shows every photo once an epoch, augmented as the article did.
-
-    ``variants`` has the side in pixels of every differently augmented set of views that is made and
-    cached; epochs take them in turn. ``learning_rate`` is the highest, and the head's is
-    ``head_rate`` times that: with ``cosine`` it is warmed up to over a twentieth of the run and
-    falls to 0 along a cosine, else it is constant. ``cell_weight`` is that of the loss over the
-    cells known to be cracked or not beside the loss over photos.
-    """
-
-    name: str
-    feature_layer: FeatureLayer
-    start: str
-    trainable: Trainable
-    epochs: int
-    batch_size: int
-    optimizer: str
-    learning_rate: float
-    head_rate: float
-    cosine: bool
-    label_smoothing: float
-    cell_weight: float
-    variants: tuple[int, ...]
-    mix: Mix | None
-
-
-_VAL_PER_CLASS = 100
-"""Photos of a source and label that an epoch is judged on; the calibration takes all."""
 CRACK_EVIDENCE = 12.0
 CLEAN_EVIDENCE = -2.0
-
-_DEFAULT = Recipe(
-    name="default",
-    feature_layer="block5_conv3",
-    start="hed",
-    trainable="block4-5",
-    epochs=8,
-    batch_size=32,
-    optimizer="adam",
-    learning_rate=1e-4,
-    head_rate=10.0,
-    cosine=True,
-    label_smoothing=0.02,
-    cell_weight=0.1,
-    variants=(160, 160, 160, 224),
-    mix=Mix(per_class_min=200, per_class_max=400, pairs=1200, mosaics=300),
-)
-
-RECIPES = {
-    "default": _DEFAULT,
-    "quick": replace(_DEFAULT, name="quick", epochs=3, variants=(160,)),
-    "article": Recipe(
-        name="article",
-        feature_layer="block5_pool",
-        start="imagenet",
-        trainable="block4-5",
-        epochs=10,
-        batch_size=16,
-        optimizer="sgd",
-        learning_rate=1e-4,
-        head_rate=1.0,
-        cosine=False,
-        label_smoothing=0.0,
-        cell_weight=0.0,
-        variants=(224,),
-        mix=None,
-    ),
-}
 
 
 def train(
     data: Path,
     out: Path,
+    recipe: Recipe,
     *,
-    recipe: str = "default",
-    start: str | None = None,
-    trainable: str | None = None,
-    epochs: int | None = None,
-    batch_size: int | None = None,
     seed: int = 0,
     without: Collection[str] = (),
     report: Report | None = None,
 ) -> ModelCard:
     """Train on ``data/train``, choose the epoch and calibrate on ``data/val``, write ``out``.
 
-    What is None is as the recipe has it. Photos of the sources ``without`` are used for nothing,
-    so that the model can be measured on surfaces it never saw. Progress is kept in ``<out>.run/``
-    beside the weights until they are written: the same call goes on where a killed one stopped.
-    The same call on the same machine gives the same weights. ``report`` is told how far the run is
-    and may end it early. Raises ``TrainingError``, ``DatasetError``, ``WeightsError`` and
-    ``PhotoError``.
+    Photos of the sources ``without`` are used for nothing, so that the model can be measured on
+    surfaces it never saw. Progress is kept in ``<out>.run/`` beside the weights until they are
+    written: the same call goes on where a killed one stopped. The same call on the same machine
+    gives the same weights. ``report`` is told how far the run is and may end it early. Raises
+    ``TrainingError``, ``DatasetError``, ``WeightsError`` and ``PhotoError``.
     """
     report = report or (lambda _: None)
-    settings = resolve_recipe(recipe, start, trainable, epochs, batch_size)
     train_files, val_files = (
         [file for file in files if file.source not in without] for files in find_split(data)
     )
-    keras.utils.set_random_seed(seed)
-    tf.config.experimental.enable_op_determinism()
-    _use_bfloat16_if_native()
-
-    weights, origin = start_weights(settings.start, settings.feature_layer)
-    run = _run_folder(out, settings, seed, origin, [*train_files, *val_files])
-    model = build_model(settings.feature_layer, weights)
-    history = _fit(model, settings, seed, train_files, val_files, run, report)
-
-    encoded = encode_weights(read_weights(model))
-    calibrated = calibrate(
-        read_encoded(encoded),
-        settings.feature_layer,
-        val_files,
-        lambda done, total: report({"event": "calibrating", "done": done, "total": total}),
-    )
-    card = ModelCard(
-        name=out.stem,
-        sha256=sha256(encoded),
-        feature_layer=settings.feature_layer,
-        start=origin,
-        recipe={**asdict(settings), "history": history},
-        seed=seed,
-        data=_count(train_files),
-        versions=_versions(),
-        created=datetime.datetime.now(datetime.UTC).date().isoformat(),
-        **calibrated,  # type: ignore[arg-type]
-    )
-    save_weights(out, encoded, card)
+    _set_up_tensorflow(seed)
+    weights, origin = start_weights(recipe.start, recipe.feature_layer)
+    run = _run_folder(out, recipe, seed, origin, [*train_files, *val_files])
+    model = build_model(recipe.feature_layer, weights)
+    with _full_disk_told(run):
+        history, stopped = _fit(model, recipe, seed, train_files, val_files, run, report)
+        encoded = encode_weights(read_weights(model))
+        calibrated = calibrate(
+            read_encoded(encoded),
+            recipe.feature_layer,
+            val_files,
+            lambda done, total: report({"event": "calibrating", "done": done, "total": total}),
+        )
+        card = ModelCard(
+            name=out.stem,
+            sha256=sha256(encoded),
+            feature_layer=recipe.feature_layer,
+            start=origin,
+            recipe={**asdict(recipe), "history": history},
+            seed=seed,
+            data=_count(train_files),
+            versions=_versions(),
+            created=datetime.datetime.now(datetime.UTC).date().isoformat(),
+            **calibrated,  # type: ignore[arg-type]
+        )
+        save_weights(out, encoded, card)
     shutil.rmtree(run)
-    report({"event": "done", "stopped": len(history) < settings.epochs})
+    report({"event": "done", "stopped": stopped})
     return card
 
 
-def resolve_recipe(
-    name: str,
-    start: str | None,
-    trainable: str | None,
-    epochs: int | None,
-    batch_size: int | None,
-) -> Recipe:
-    """The named recipe with what is not None put in its place. Raises ``TrainingError``."""
-    for value, known, what in (
-        (name, RECIPES, "recipe"),
-        (start, STARTS, "start"),
-        (trainable, BOUNDARIES, "choice of trainable layers"),
-    ):
-        if value is not None and value not in known:
-            raise TrainingError(f"Unknown {what} '{value}'; choose one of {', '.join(known)}.")
-    for number, what in ((epochs, "epochs"), (batch_size, "batch size")):
-        if number is not None and number < 1:
-            raise TrainingError(f"The {what} must be at least 1, not {number}.")
-    given = {
-        "start": start,
-        "trainable": trainable,
-        "epochs": epochs,
-        "batch_size": batch_size,
-    }
-    changes: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
-    return replace(RECIPES[name], **changes)
+def parts_of_run(recipe: Recipe) -> tuple[Callable[[], object], ...]:
+    """What a run does with one batch, to be timed: frozen layers, training step, calibration."""
+    _set_up_tensorflow(0)
+    weights, _ = start_weights("bundled", recipe.feature_layer)
+    prefix, tail = split_model(build_model(recipe.feature_layer, weights), recipe.trainable)
+    step = _training_step(recipe, tail, _Optimizers(recipe, tail, 1), np.ones(2, np.float32))
+    engine = build_engine(engine_name(), weights, recipe.feature_layer)
+    batch = np.zeros((recipe.batch_size, *INPUT_SIZE, 3), np.float32)
+    features = np.asarray(prefix.predict_on_batch(batch))
+    labels = np.zeros(recipe.batch_size, np.int64)
+    cells = np.zeros((recipe.batch_size, *(side // STRIDE for side in INPUT_SIZE)), np.int8)
+    return (
+        lambda: prefix.predict_on_batch(batch),
+        lambda: step(features, labels, cells)[0].numpy(),
+        lambda: [engine(photo[None]) for photo in batch],
+    )
 
 
 def _fit(
@@ -213,26 +133,32 @@ def _fit(
     val_files: Sequence[LabelledFile],
     run: Path,
     report: Report,
-) -> list[dict[str, float]]:
-    """Train ``model`` in place and leave it with the weights of its best epoch."""
+) -> tuple[list[dict[str, float]], bool]:
+    """Train ``model`` in place and leave it with the weights of its best epoch.
+
+    Returns the figures of each epoch and whether ``report`` ended the run.
+    """
 
     def report_features(done: int, total: int) -> None:
         report({"event": "features", "done": done, "total": total})
 
+    def report_validating(done: int, total: int) -> None:
+        report({"event": "validating", "done": done, "total": total})
+
     prefix, tail = split_model(model, recipe.trainable)
-    watched = _thin_out(val_files, _VAL_PER_CLASS)
+    watched = _thin_out(val_files, VAL_PER_CLASS)
     whole = [View("whole", file.label, (file,), 0) for file in watched]
     val = FeatureCache(run / "val.npy", whole, prefix, INPUT_SIZE[0])
     variants = [
         FeatureCache(run / f"variant{i}.npy", _plan(recipe, train_files, seed, i), prefix, side_px)
-        for i, side_px in enumerate(recipe.variants[: recipe.epochs])
+        for i, side_px in enumerate(recipe.sides_px)
     ]
     steps = [
         math.ceil(len(variants[epoch % len(variants)]) / recipe.batch_size)
         for epoch in range(recipe.epochs)
     ]
     optimizers = _Optimizers(recipe, tail, sum(steps))
-    step = _training_step(recipe, tail, optimizers)
+    step = _training_step(recipe, tail, optimizers, _class_weights(recipe, variants[0].labels))
     checkpoint = _Checkpoint(run / "checkpoint.npz", tail, optimizers.variables)
     checkpoint.restore()
     balance = balanced_weights(val.labels, [file.source for file in watched])
@@ -270,12 +196,16 @@ def _fit(
             raise TrainingError("The loss is not finite. Use a smaller batch or another seed.")
         return {"loss": float(np.mean(losses)), "accuracy": hits / photos}
 
+    stopped = False
     try:
         val.fill("validation photos", report_features)
         with tqdm(total=sum(steps), desc="training", unit="step", mininterval=1) as bar:
             bar.update(sum(steps[: len(checkpoint.history)]))
             for epoch in range(len(checkpoint.history), recipe.epochs):
-                figures = run_epoch(epoch, bar) | _validate(tail, val, balance)
+                if _out_of_patience(recipe.patience, checkpoint.history):
+                    break
+                figures = run_epoch(epoch, bar)
+                figures |= _validate(tail, val, balance, report_validating)
                 checkpoint.save(figures)
                 report({"event": "epoch", "epoch": epoch + 1, **figures})
                 tqdm.write(
@@ -283,12 +213,27 @@ def _fit(
                     f"loss {figures['val_loss']:.4f}, accuracy {figures['val_accuracy']:.4f}"
                 )
     except StopTraining:
+        stopped = True
         if not checkpoint.history:
             raise TrainingError(
                 "Stopped before the first epoch was over: nothing to keep."
             ) from None
     checkpoint.restore_best()
-    return checkpoint.history
+    return checkpoint.history, stopped
+
+
+def _out_of_patience(patience: int, history: Sequence[dict[str, float]]) -> bool:
+    """Whether the last ``patience`` epochs all had no lower validation loss than one before."""
+    losses = [figures["val_loss"] for figures in history]
+    return 0 < patience < len(losses) and min(losses[-patience:]) >= min(losses[:-patience])
+
+
+def _class_weights(recipe: Recipe, labels: NDArray[np.int64]) -> NDArray[np.float32]:
+    """What a photo of each label counts, 1 in the mean over photos."""
+    counts = np.bincount(labels, minlength=len(LABELS))
+    if not recipe.class_weights:
+        return np.ones(len(LABELS), np.float32)
+    return (len(labels) / (len(LABELS) * np.maximum(counts, 1))).astype(np.float32)
 
 
 def _thin_out(files: Sequence[LabelledFile], per_class: int) -> list[LabelledFile]:
@@ -313,20 +258,29 @@ def shuffle(views: Sequence[View], rng: np.random.Generator) -> NDArray[np.int64
     return np.array([index for at in rng.permutation(len(groups)) for index in groups[at]])
 
 
+_KINDS: dict[str, Literal["whole", "plain", "photo"]] = {
+    "none": "whole",
+    "article": "plain",
+    "strong": "photo",
+}
+
+
 def _plan(recipe: Recipe, files: Sequence[LabelledFile], seed: int, variant: int) -> list[View]:
     plan_seed = [seed, variant]
-    if recipe.mix is None:
-        return plan_plain(files, plan_seed)
-    return plan_views(files, recipe.mix, plan_seed)
+    if recipe.augmentation == "rendered":
+        return plan_views(files, recipe.mix, plan_seed)
+    return plan_photos(files, _KINDS[recipe.augmentation], plan_seed)
 
 
 def _validate(
-    tail: keras.Model, val: FeatureCache, balance: NDArray[np.float64]
+    tail: keras.Model, val: FeatureCache, balance: NDArray[np.float64], progress: Progress
 ) -> dict[str, float]:
     """Log loss and accuracy with every source counting alike, and in it every class."""
-    logits = np.concatenate(
-        [tail.predict_on_batch(batch.features)["logits"] for batch in val.batches(32)]
-    )
+    seen: list[FloatArray] = []
+    for batch in val.batches(32):
+        seen += list(tail.predict_on_batch(batch.features)["logits"])
+        progress(len(seen), len(val))
+    logits = np.stack(seen)
     margins = (logits[:, 1] - logits[:, 0]) * np.where(val.labels == 1, 1, -1)
     return {
         "val_loss": float(balance @ np.logaddexp(0, -margins)),
@@ -367,7 +321,7 @@ def _optimizer(recipe: Recipe, factor: float, steps: int) -> keras.optimizers.Op
     if recipe.cosine:
         warm_up = math.ceil(steps / 20)
         rate = keras.optimizers.schedules.CosineDecay(
-            0.0, steps - warm_up, warmup_target=rate, warmup_steps=warm_up
+            0.0, max(1, steps - warm_up), warmup_target=rate, warmup_steps=warm_up
         )
     if recipe.optimizer == "sgd":
         return keras.optimizers.SGD(rate, momentum=0.9)
@@ -375,7 +329,10 @@ def _optimizer(recipe: Recipe, factor: float, steps: int) -> keras.optimizers.Op
 
 
 def _training_step(
-    recipe: Recipe, tail: keras.Model, optimizers: _Optimizers
+    recipe: Recipe,
+    tail: keras.Model,
+    optimizers: _Optimizers,
+    class_weights: NDArray[np.float32],
 ) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
     """A function of (features, labels, cells) that trains on one batch.
 
@@ -391,7 +348,8 @@ def _training_step(
         targets = smoothed + recipe.label_smoothing / len(LABELS)
         with tf.GradientTape() as tape:
             seen = tail(features, training=True)
-            loss = tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(targets, seen["logits"]))
+            losses = tf.nn.softmax_cross_entropy_with_logits(targets, seen["logits"])
+            loss = tf.reduce_mean(tf.gather(class_weights, labels) * losses)
             if weigh_cells:
                 evidence = tf.tensordot(seen["feature_map"], kernel[:, 1] - kernel[:, 0], 1)
                 evidence += bias[1] - bias[0]
@@ -494,8 +452,24 @@ def _run_folder(
     return run
 
 
-def _use_bfloat16_if_native() -> None:
-    """Let oneDNN compute in bfloat16 where the CPU has instructions for it."""
+@contextmanager
+def _full_disk_told(run: Path) -> Iterator[None]:
+    """Raise ``TrainingError`` where there is no room for what is written."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise TrainingError(
+            f"The disk that holds {run.parent} is full. Free some; the same run then goes on "
+            "where it stopped."
+        ) from error
+
+
+def _set_up_tensorflow(seed: int) -> None:
+    """Same results each time, in bfloat16 where the CPU has instructions for it."""
+    keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()
     cpuinfo = Path("/proc/cpuinfo")
     flags = cpuinfo.read_text() if cpuinfo.exists() else ""
     if "avx512_bf16" in flags or "amx_bf16" in flags:

@@ -25,7 +25,7 @@ from cracklib.types import Pixels
 
 NO_CRACK, CRACK = 0, 1
 
-PAIRS_ON_WALLS = 0.4
+PAIRS_ON_WALLS = 0.5
 """Share of the pairs whose wall is rendered too; the others use uncracked photos."""
 
 
@@ -72,10 +72,12 @@ class Picture(NamedTuple):
     truth: NDArray[np.int8]
 
 
-def plan_plain(files: Sequence[LabelledFile], seed: Sequence[int]) -> list[View]:
-    """Every photo once, augmented as the article did."""
+def plan_photos(
+    files: Sequence[LabelledFile], kind: Literal["whole", "plain", "photo"], seed: Sequence[int]
+) -> list[View]:
+    """Every photo once, as views of ``kind``."""
     rng = np.random.default_rng(seed)
-    return [View("plain", file.label, (file,), _seed(rng)) for file in files]
+    return [View(kind, file.label, (file,), _seed(rng)) for file in files]
 
 
 def plan_views(files: Sequence[LabelledFile], mix: Mix, seed: Sequence[int]) -> list[View]:

@@ -7,10 +7,13 @@ only if its hash is the card's and its names and shapes are exactly those of ``a
 from __future__ import annotations
 
 import hashlib
+import io
 import json
-from collections.abc import Mapping
+import math
+import zipfile
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -24,6 +27,17 @@ from cracklib.errors import WeightsError
 from cracklib.types import FloatArray, HeatScale
 
 Weights = dict[str, FloatArray]
+
+MAX_WEIGHTS_BYTES = 4 * sum(math.prod(shape) for shape in weight_shapes().values()) + 2**20
+"""Enough for float32 and the names; ``encode_weights`` needs half of it."""
+MAX_CARD_BYTES = 2**20
+
+_CHUNK_BYTES = 2**20
+_FORMATS_WITH_CODE = {
+    "a pickle": {".pkl", ".pickle", ".pt", ".pth", ".ckpt", ".bin", ".joblib", ".npy", ".npz"},
+    "a Keras or HDF5 model": {".h5", ".hdf5", ".keras"},
+    "a TensorFlow graph": {".pb", ".tflite"},
+}
 
 PREPROCESSING = "keras.applications.vgg16.preprocess_input on RGB squeezed to 224x224"
 
@@ -83,7 +97,9 @@ class ModelCard:
         values["heat_scale"] = HeatScale(**values["heat_scale"])
         values["labels"] = tuple(values["labels"])
         values["input_size"] = tuple(values["input_size"])
-        return cls(**values)
+        card = cls(**values)
+        _check_types(card)
+        return card
 
 
 def card_path(path: Path) -> Path:
@@ -131,26 +147,136 @@ def load_weights(path: Path) -> tuple[Weights, ModelCard]:
     Raises ``WeightsError`` where either file is missing or damaged, the hash is not the card's, or
     the arrays are not those of this network.
     """
+    encoded, text = _read_files(path)
+    return decode_weights(encoded, text, path.name)
+
+
+def read_card(path: Path) -> ModelCard:
+    """The card of the weights at ``path``, which are not read. Raises ``WeightsError``."""
     try:
-        encoded = path.read_bytes()
         text = card_path(path).read_text(encoding="utf-8")
     except OSError as error:
+        raise _unreadable(error) from error
+    return _decode_card(text, path.name)
+
+
+def pack_model(path: Path) -> bytes:
+    """The weights at ``path`` and their card as one zip. Raises ``WeightsError``."""
+    encoded, text = _read_files(path)
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr(path.name, encoded)
+        archive.writestr(card_path(path).name, text)
+    return file.getvalue()
+
+
+def unpack_model(data: bytes) -> tuple[bytes, str]:
+    """The weights file's bytes and the card's text out of a zip of ``pack_model``, unchecked.
+
+    Other files in the zip are passed over. Raises ``WeightsError``, before anything is unpacked,
+    where the zip is larger than a model, or has not just one ``.safetensors`` and one ``.json``
+    of fitting size.
+    """
+    if len(data) > MAX_WEIGHTS_BYTES + MAX_CARD_BYTES:
         raise WeightsError(
-            f"Can't read the weights: {error.filename} ({error.strerror}). Expected a .safetensors "
-            "file with its .json card beside it; both come with the repository, or from 'train'."
-        ) from error
-    return decode_weights(encoded, text, path.name)
+            f"The zip has {len(data) / 1e6:,.0f} MB; a model of this network has at most "
+            f"{MAX_WEIGHTS_BYTES / 1e6:.0f} MB. {_ADVICE}"
+        )
+    try:
+        with zipfile.ZipFile(_ShortReads(data)) as archive:
+            weights = _only_entry(archive, ".safetensors", MAX_WEIGHTS_BYTES)
+            card = _only_entry(archive, ".json", MAX_CARD_BYTES)
+            return _unpack(archive, weights), _unpack(archive, card).decode()
+    except WeightsError:
+        raise
+    except Exception as error:
+        # On garbage, zipfile raises almost any type there is.
+        raise WeightsError(f"The zip is damaged or cut short. {_ADVICE}") from error
+
+
+def unpack_upload(files: Sequence[tuple[str, bytes]]) -> tuple[bytes, str]:
+    """As ``unpack_model``, from what a person gave as (name, bytes): that zip, or its two files.
+
+    Nothing of another format is opened. Raises ``WeightsError``.
+    """
+    by_suffix = {PurePosixPath(name).suffix.lower(): data for name, data in files}
+    for suffix in by_suffix:
+        for kind, suffixes in _FORMATS_WITH_CODE.items():
+            if suffix in suffixes:
+                raise WeightsError(
+                    f"A {suffix} file is {kind}: opening one may run code that is hidden in it, so "
+                    f"it is never opened here. {_ADVICE}"
+                )
+    if by_suffix.keys() == {".zip"} and len(files) == 1:
+        return unpack_model(by_suffix[".zip"])
+    if by_suffix.keys() == {".safetensors", ".json"} and len(files) == 2:
+        try:
+            return by_suffix[".safetensors"], by_suffix[".json"].decode()
+        except UnicodeDecodeError as error:
+            raise WeightsError(f"The .json file is no text. {_ADVICE}") from error
+    given = ", ".join(f"'{name[:60]}'" for name, _ in files) or "nothing"
+    raise WeightsError(f"That is no model: {given} came. {_ADVICE}")
+
+
+_ADVICE = "Give the zip that 'Download' gives, or a .safetensors file together with its .json card."
+
+
+class _ShortReads(io.BytesIO):
+    """A file that can't be read in one go: zipfile takes a table of contents of any length whole,
+    and makes objects of it that are many times as large.
+    """
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > _CHUNK_BYTES:
+            raise WeightsError(f"The zip has too many entries. {_ADVICE}")
+        return super().read(size)
+
+
+def _only_entry(archive: zipfile.ZipFile, suffix: str, max_bytes: int) -> zipfile.ZipInfo:
+    found = [
+        info
+        for info in archive.infolist()
+        if info.filename.lower().endswith(suffix)
+        # What macOS adds is named after the files it belongs to.
+        and not PurePosixPath(info.filename).name.startswith("._")
+    ]
+    if len(found) != 1:
+        raise WeightsError(f"The zip holds {len(found)} {suffix} files, not one. {_ADVICE}")
+    info = found[0]
+    if info.file_size > max_bytes:
+        raise WeightsError(
+            f"The zip's {suffix} file would have {info.file_size / 1e6:,.0f} MB; the most is "
+            f"{max_bytes / 1e6:.0f} MB. {_ADVICE}"
+        )
+    # zipfile unpacks other methods in pieces of any size.
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise WeightsError("The zip is packed by an uncommon method. Zip with 'deflate'.")
+    return info
+
+
+def _unpack(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    """zipfile gives no more than the size that was checked."""
+    with archive.open(info) as entry:
+        return b"".join(iter(lambda: entry.read(_CHUNK_BYTES), b""))
+
+
+def _read_files(path: Path) -> tuple[bytes, str]:
+    try:
+        return path.read_bytes(), card_path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise _unreadable(error) from error
+
+
+def _unreadable(error: OSError) -> WeightsError:
+    return WeightsError(
+        f"Can't read the weights: {error.filename} ({error.strerror}). Expected a .safetensors "
+        "file with its .json card beside it; both come with the repository, or from 'train'."
+    )
 
 
 def decode_weights(encoded: bytes, card_text: str, name: str) -> tuple[Weights, ModelCard]:
     """As ``load_weights``, from the two files' contents; ``name`` is used in messages only."""
-    try:
-        card = ModelCard.from_json(card_text)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise WeightsError(
-            f"The card of {name} is not a model card of this program ({error}). "
-            "Use the .json file that was written together with the weights."
-        ) from error
+    card = _decode_card(card_text, name)
     found = sha256(encoded)
     if found != card.sha256:
         raise WeightsError(
@@ -164,6 +290,43 @@ def decode_weights(encoded: bytes, card_text: str, name: str) -> tuple[Weights, 
         raise WeightsError(f"{name} is not a safetensors file of float16 ({error}).") from error
     check_shapes(weights, name)
     return {key: weights[key] for key in weight_shapes()}, card
+
+
+def _decode_card(text: str, name: str) -> ModelCard:
+    try:
+        return ModelCard.from_json(text)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise WeightsError(
+            f"The card of {name} is not a model card of this program ({error}). "
+            "Use the .json file that was written together with the weights."
+        ) from error
+
+
+def _check_types(card: ModelCard) -> None:
+    """Raise ``TypeError`` or ``AttributeError`` where JSON brought other types than are declared.
+
+    Cards are uploaded too, and pages show them.
+    """
+    estimates = [
+        estimate
+        for figures in card.quality.values()
+        for estimate in figures.values()
+        if isinstance(estimate, Mapping)
+    ]
+    texts = [card.name, card.sha256, card.start, card.created, *card.versions.values()]
+    numbers = [
+        card.seed,
+        *(count for counts in card.data.values() for count in counts.values()),
+        *(estimate[key] for estimate in estimates for key in ("value", "low", "high")),
+    ]
+    finite = [card.temperature, card.heat_scale.low, card.heat_scale.high]
+    if not (
+        all(isinstance(text, str) for text in texts)
+        and all(isinstance(number, int | float) for number in [*numbers, *finite])
+        and all(map(math.isfinite, finite))
+        and isinstance(card.recipe, Mapping)
+    ):
+        raise TypeError("a text, number or table in it is something else")
 
 
 def check_shapes(weights: Mapping[str, np.ndarray], name: str) -> None:

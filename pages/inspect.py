@@ -3,7 +3,9 @@
 import streamlit as st
 
 from ui import session
-from ui.model import load_inspector
+from ui.errors import errors_told
+from ui.feedback import show_feedback
+from ui.model import load_inspector, show_model_in_use
 from ui.navigation import require_router
 from ui.result import show_result
 from ui.ways_in import show_ways_in
@@ -17,7 +19,10 @@ show_ways_in()
 inspector = load_inspector()
 with st.spinner("Inspecting …"):
     session.serve(inspector)
+show_model_in_use()
 if problem := session.problem():
     st.error(problem, icon=":material/error:")
 if result := session.result():
-    show_result(result, inspector.card)
+    show_result(result)
+    with errors_told(st.error):
+        show_feedback(result)

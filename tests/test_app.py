@@ -9,12 +9,17 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from cracklib.classifier import Classifier
 from cracklib.errors import WeightsError
-from cracklib.photo import encode_png
+from cracklib.intake import PhotoSet
+from cracklib.photo import decode_photo, encode_png
 from cracklib.pipeline import Inspector
 from cracklib.samples import SAMPLES, sample_photo
+from cracklib.weights import card_path
+from tests.tiny import TINY_HEAD, make_card, tiny_engine
 from ui.errors import APOLOGY
-from ui.model import load_inspector
+from ui.model import bundled_inspector
+from ui.own_folder import store
 from ui.quality import quality_rows
 
 APP = str(Path(__file__).resolve().parent.parent / "streamlit_app.py")
@@ -22,12 +27,15 @@ FIRST, *_, LAST = SAMPLES
 
 
 @pytest.fixture
-def app(inspector, monkeypatch):
+def app(inspector, monkeypatch, tmp_path):
     """The app with the tiny network, not yet run."""
     monkeypatch.setattr(Inspector, "load", lambda: inspector)
-    load_inspector.clear()
+    monkeypatch.setenv("CRACKLIB_STORE", str(tmp_path / "store"))
+    for cache in (bundled_inspector, store):
+        cache.clear()
     yield AppTest.from_file(APP, default_timeout=60)
-    load_inspector.clear()
+    for cache in (bundled_inspector, store):
+        cache.clear()
 
 
 @pytest.fixture
@@ -239,6 +247,150 @@ def test_two_sessions_share_no_photo(app, dark_png):
     upload(app, "dark.png", dark_png)
     other = AppTest.from_file(APP, default_timeout=60).run()
     assert shown(other) == f"{FIRST}.jpg"
+
+
+def kept_photos():
+    """What all sessions together keep to train on, as (name, label, origin, pixels)."""
+    sets = [PhotoSet(path) for path in store().root.glob("*/photos")]
+    return [
+        (photo.name, photo.label, photo.origin, decode_photo(photos.path(photo).read_bytes()))
+        for photos in sets
+        for photo in photos.photos
+    ]
+
+
+def captions(app):
+    return " ".join(caption.value for caption in app.caption)
+
+
+def test_who_only_inspects_keeps_nothing(app, dark_png):
+    app.run()
+    upload(app, "dark.png", dark_png)
+    assert list(store().root.iterdir()) == []
+    assert not app.get("bidi_component")
+
+
+def test_a_wrong_verdict_keeps_the_photo_with_the_other_label(app, dark_png, dark_corner):
+    app.run()
+    upload(app, "dark.png", dark_png)
+    assert "No crack found" not in verdict(app)
+    app.button(key="feedback-no").click().run()
+    assert not app.exception
+    [(name, label, origin, photo)] = kept_photos()
+    assert (name, label, origin) == ("dark.png", "no_crack", "feedback")
+    np.testing.assert_array_equal(photo.pixels, dark_corner.pixels)
+    assert "Kept as “no crack”. Kept for training in this session: 1 photo." in captions(app)
+    assert app.get("bidi_component")
+
+
+def test_an_answer_can_be_changed_and_taken_back(app):
+    app.run()
+    right = "crack" if "Crack found" in verdict(app) else "no_crack"
+    for _ in range(2):
+        app.button(key="feedback-no").click().run()
+        app.button(key="feedback-yes").click().run()
+        assert [label for _, label, *_ in kept_photos()] == [right]
+        app.button(key="feedback-back").click().run()
+        assert kept_photos() == []
+    assert "Kept" not in captions(app)
+
+
+def test_an_answer_is_remembered_after_a_reload(app):
+    app.run()
+    app.button(key="feedback-no").click().run()
+    again = AppTest.from_file(APP, default_timeout=60)
+    again.session_state["_token"] = app.session_state["_token"]
+    again.run()
+    assert "Kept as" in captions(again)
+    again.button(key="feedback-back").click().run()
+    assert kept_photos() == []
+
+
+def test_an_answer_belongs_to_its_photo(app, dark_png):
+    app.run()
+    app.button(key="feedback-yes").click().run()
+    upload(app, "dark.png", dark_png)
+    assert "Kept as" not in captions(app)
+    assert "1 photo" in captions(app)
+    app.button(key=f"show-{FIRST}").click().run()
+    assert "Kept as" in captions(app)
+
+
+def test_a_photo_that_cannot_be_kept_says_why(app, monkeypatch):
+    app.run()
+    monkeypatch.setattr("cracklib.store.MAX_SESSION_BYTES", 1000)
+    app.button(key="feedback-yes").click().run()
+    assert "would be over its 0 MB" in app.error[0].value
+    assert kept_photos() == []
+
+
+@pytest.fixture
+def own_model(app, inspector, monkeypatch):
+    """Gives a session a model of its own that finds no crack anywhere, and the way to use it."""
+    sober = Inspector(
+        Classifier(
+            tiny_engine,
+            TINY_HEAD | {"predictions/bias": np.array([50.0, 0.0], np.float32)},
+            make_card(name="north wall", sha256="1" * 64),
+        )
+    )
+
+    def load(path=None):
+        return inspector if path is None else sober
+
+    def give(app):
+        app.button(key="feedback-yes").click().run()
+        folder = store().open(app.session_state["_token"])
+        path = folder.model_path("north wall")
+        path.parent.mkdir()
+        path.write_text("weights")
+        card_path(path).write_text("card")
+        return folder
+
+    monkeypatch.setattr(Inspector, "load", load)
+    return give
+
+
+def test_another_model_judges_the_shown_photo_again_in_this_session_only(app, own_model, dark_png):
+    other = AppTest.from_file(APP, default_timeout=60).run()
+    upload(other, "dark.png", dark_png)
+    app.run()
+    upload(app, "dark.png", dark_png)
+    assert "No crack found" not in verdict(app)
+
+    own_model(app).use_model("north wall")
+    assert "No crack found" in verdict(app.run())
+    assert shown(app) == "dark.png"
+    assert any("‘north wall’" in text.value for text in app.markdown)
+    assert "No crack found" not in verdict(other.run())
+    assert not any("‘north wall’" in text.value for text in other.markdown)
+
+    [back] = [button for button in app.button if button.label == "Back to the bundled model"]
+    back.click().run()
+    assert "No crack found" not in verdict(app)
+
+
+def test_a_model_that_is_gone_leaves_the_bundled_one_and_says_so(app, own_model):
+    app.run()
+    folder = own_model(app)
+    folder.use_model("north wall")
+    folder.models()[0].unlink()
+    app.run()
+    assert "‘north wall’ can't be used" in app.warning[0].value
+    assert "is not there any more" in app.warning[0].value
+    assert not app.exception
+    assert not app.run().warning
+
+
+def test_everything_is_deleted_at_once(app):
+    app.run()
+    app.button(key="feedback-yes").click().run()
+    app.switch_page("pages/about.py").run()
+    app.button(key="delete-everything").click().run()
+    assert not app.exception
+    assert list(store().root.glob("*/")) == []
+    assert "_token" not in app.session_state
+    assert not [button for button in app.button if button.key == "delete-everything"]
 
 
 def test_unusable_weights_fill_the_page_with_their_message(app, monkeypatch):

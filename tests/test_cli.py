@@ -1,4 +1,5 @@
 import json
+import subprocess
 import sys
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -12,6 +13,7 @@ from cracklib.__main__ import main
 from cracklib.errors import TrainingError
 from cracklib.photo import encode_png, read_photo
 from cracklib.pipeline import Inspector
+from cracklib.recipes import RECIPES, resolve_recipe
 
 
 @pytest.fixture(autouse=True)
@@ -175,13 +177,19 @@ def test_train_leaves_to_the_recipe_what_is_not_given(monkeypatch):
     paths = ["--data", "data", "--out", "weights/mine.safetensors"]
     assert main(["train", *paths]) == 0
     options = "--recipe article --start hed --trainable block5 --epochs 3 --batch-size 8"
-    assert main(["train", *paths, *options.split(), "--seed", "7", "--without", "b"]) == 0
+    options += " --optimizer adam --learning-rate 1e-3 --augmentation strong --class-weights"
+    options += " --patience 2 --seed 7 --without b"
+    assert main(["train", *paths, *options.split()]) == 0
     given = (Path("data"), Path("weights/mine.safetensors"))
-    nothing = {"start": None, "trainable": None, "epochs": None, "batch_size": None}
-    everything = {"start": "hed", "trainable": "block5", "epochs": 3, "batch_size": 8}
+    changed = resolve_recipe(
+        "article",
+        **{"start": "hed", "trainable": "block5", "epochs": 3, "batch_size": 8},
+        **{"optimizer": "adam", "learning_rate": 1e-3, "augmentation": "strong"},
+        **{"class_weights": True, "patience": 2},
+    )
     assert calls == [
-        (given, {"recipe": "default", "seed": 0, "without": [], "report": None} | nothing),
-        (given, {"recipe": "article", "seed": 7, "without": ["b"], "report": None} | everything),
+        ((*given, RECIPES["default"]), {"seed": 0, "without": [], "report": None}),
+        ((*given, changed), {"seed": 7, "without": ["b"], "report": None}),
     ]
 
 
@@ -218,3 +226,13 @@ def test_failures_end_without_a_traceback(error, status, message, monkeypatch, c
     fake_training(monkeypatch, train)
     assert main(["train", "--data", "d", "--out", "w.safetensors"]) == status
     assert capsys.readouterr().err == message
+
+
+def test_a_reader_that_goes_away_gets_no_traceback(bundled_weights):
+    command = [sys.executable, "-m", "cracklib", "inspect", "ui/samples"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == ""

@@ -353,7 +353,10 @@ def test_the_same_file_is_kept_once(photos):
     )
     assert statuses(outcomes) == ["added", "duplicate", "conflict"]
     assert "'b.png' is the same file as 'a.png'" in outcomes[1].message
-    assert "labelled no_crack and the other crack" in outcomes[2].message
+    assert (
+        "is the same file as 'a.png', but labelled no crack. It is kept as crack"
+        in outcomes[2].message
+    )
     assert [(p.name, p.label) for p in photos.photos] == [("a.png", "crack")]
     assert outcomes[2].photo == photos.photos[0]
 
@@ -795,3 +798,23 @@ def test_a_split_with_photos_that_were_removed_is_not_written(photos):
     photos.remove(photo.digest)
     with pytest.raises(DatasetError, match="removed since the split was made"):
         photos.write_split(Split([photo], []))
+
+
+def test_feedback_is_a_source_of_photos(photos):
+    photos.add_uploads([("a.png", photo_file(), "crack")], origin="feedback")
+    assert [photo.origin for photo in PhotoSet(photos.folder).photos] == ["feedback"]
+
+
+def test_halves_of_the_practice_set_are_no_near_duplicates(practice):
+    assert find_near_duplicates(practice.photos) == []
+    assert len(find_near_duplicates([labelled(i, phash=7) for i in range(3)])) == 1
+
+
+def test_links_are_missing_until_their_photo_is_there(photos, site):
+    site.answers["/0.png"] = answer(photo_file())
+    links = [*links_to(site, 2), Link(site.url("/none.png"), None, 9)]
+    photos.add_links(links[:1])
+    assert photos.missing(links) == links[1:2]
+    photos.clear()
+    assert photos.missing(links) == links[:2]
+    assert stored_files(photos) == []

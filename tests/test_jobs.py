@@ -14,7 +14,7 @@ import pytest
 
 from cracklib import jobs, store
 from cracklib.errors import CrackError, TrainingError
-from cracklib.jobs import Job, Progress, advance, end_session, jobs_of, submit
+from cracklib.jobs import Job, Progress, advance, count_unended, end_session, jobs_of, submit
 from cracklib.store import Store
 
 DEADLINE_S = 60
@@ -135,9 +135,19 @@ def test_a_run_to_the_end(sessions, session, command):
 def test_the_run_is_polite_and_in_a_group_of_its_own(sessions, session, command):
     job = start(sessions, session, command)
     words = job.log(1).split()
-    assert int(words[1]) == min(19, os.nice(0) + 5)
+    assert int(words[1]) == min(19, os.nice(0) + 10)
     assert int(words[3]) not in (os.getpgid(0), int(words[5]))
     assert pid(job) == int(words[5])
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/autogroup").exists(), reason="this system has no autogroups"
+)
+def test_the_run_is_polite_to_other_process_sessions_too(sessions, session, command):
+    own = Path("/proc/self/autogroup").read_text()
+    job = start(sessions, session, command)
+    assert Path(f"/proc/{pid(job)}/autogroup").read_text().endswith("nice 10\n")
+    assert Path("/proc/self/autogroup").read_text() == own
 
 
 def test_stopped_half_way_it_keeps_what_it_has(sessions, session, command):
@@ -241,12 +251,15 @@ def test_one_runs_and_others_queue(sessions, session, command):
     advance(sessions, command)
     assert [job.state() for job in (first, second, third)] == ["running", "queued", "queued"]
     assert [job.place_in_queue() for job in (first, second, third)] == [0, 1, 2]
+    assert count_unended(sessions) == 3
 
     go_on(first)
     advance(Store(sessions.root), command)
     wait_until(lambda: second.progress().step)
     assert [job.state() for job in (first, second, third)] == ["finished", "running", "queued"]
     assert [job.place_in_queue() for job in (first, second, third)] == [0, 0, 1]
+    assert [job.has_ended() for job in (first, second, third)] == [True, False, False]
+    assert count_unended(sessions) == 2
 
     os.kill(pid(second), signal.SIGKILL)
     wait_until(lambda: second.state() == "failed")
@@ -322,6 +335,7 @@ def test_an_ended_session_takes_its_runs_with_it(sessions, session, command):
     with (job.folder / "process").open() as process:
         end_session(session)
         assert not waiting.folder.exists()
+        assert waiting.has_ended()
         wait_until(lambda: is_free(process))
     assert sessions.open(session.token) is None
 
@@ -362,6 +376,28 @@ def test_two_runs_are_not_to_write_one_model(sessions, session, command):
     job.cancel()
     wait_until(lambda: job.state() == "stopped")
     submit(session, ["wait"], session.model_path("mine"))
+
+
+def test_a_new_run_makes_room_by_what_others_left_half_done(sessions, session, command):
+    ended = []
+    for name in ("again", "left"):
+        ended.append(start(sessions, session, command, "crash", name))
+        wait_until(ended[-1].has_ended)
+    running = start(sessions, session, command, "wait", "running")
+    for job in (*ended, running):
+        job.out.with_suffix(".run").mkdir(parents=True)
+    again = submit(session, ["wait"], session.model_path("again"))
+    assert [job.out.with_suffix(".run").exists() for job in (*ended, running)] == [
+        True,
+        False,
+        True,
+    ]
+    assert again.state() == "queued"
+
+
+def test_the_photos_of_a_run_are_those_it_was_given(session, tmp_path):
+    job = submit(session, ["--data", str(tmp_path), "--seed", "1"], session.model_path("mine"))
+    assert job.data == tmp_path
 
 
 def test_no_run_without_room(session, monkeypatch):

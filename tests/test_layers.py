@@ -10,9 +10,10 @@ ROOT = Path(__file__).resolve().parent.parent
 LAYERS = [
     {"architecture", "config", "errors", "types"},
     {"dataset", "download", "intake", "metrics", "overlay", "photo", "preprocess", "report"}
-    | {"samples", "synthesis", "views"},
-    {"calibration", "cam", "classifier", "engines", "features", "model", "training", "weights"},
-    {"__main__", "evaluation", "jobs", "pipeline", "store"},
+    | {"check_set", "recipes", "samples", "synthesis", "views"},
+    {"calibration", "cam", "classifier", "engines", "features", "model", "timing", "training"}
+    | {"weights"},
+    {"__main__", "comparison", "evaluation", "jobs", "pipeline", "store"},
     {"__init__"},
 ]
 FRAMEWORKS = {"h5py", "keras", "openvino", "tensorflow"}
@@ -20,7 +21,9 @@ IMAGES = {"PIL", "cv2", "matplotlib", "pillow_heif", "scipy"}
 PACKAGE = ROOT / "cracklib"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 PAGES = sorted(
-    path for pattern in ("streamlit_app.py", "ui/*.py", "pages/*.py") for path in ROOT.glob(pattern)
+    path
+    for pattern in ("streamlit_app.py", "ui/**/*.py", "pages/*.py")
+    for path in ROOT.glob(pattern)
 )
 
 

@@ -11,9 +11,12 @@ from cracklib.metrics import (
     HeatmapTally,
     balanced_weights,
     fit_temperature,
-    fit_threshold,
+    measure_auc_gain,
     measure_by_source,
     measure_classification,
+    precision_recall_curve,
+    reliability_curve,
+    roc_curve,
 )
 
 
@@ -178,53 +181,10 @@ class TestTemperature:
             fit_temperature([0.1, 0.2], [0, 1])
 
 
-class TestThreshold:
-    def test_middle_of_the_gap_between_the_classes(self):
-        assert fit_threshold([0.1, 0.3, 0.7, 0.9], [0, 0, 1, 1], ["a"] * 4) == pytest.approx(0.5)
-
-    def test_widest_of_equally_good_gaps(self):
-        # Right after .1 or after .4 (one error either way); the gap .4 to .9 is the wider.
-        probabilities, labels = [0.1, 0.2, 0.4, 0.9], [0, 1, 0, 1]
-        assert fit_threshold(probabilities, labels, ["a"] * 4) == pytest.approx(0.65)
-
-    def test_every_source_counts_alike_however_small(self):
-        # The 50 photos of "big" alone would be best at 0.85, losing both of "small".
-        probabilities = [0.1] * 25 + [0.6] * 24 + [0.95] + [0.2, 0.7]
-        labels = [0] * 25 + [1] * 24 + [1] + [0, 1]
-        sources = ["big"] * 50 + ["small"] * 2
-        assert fit_threshold(probabilities, labels, sources) == pytest.approx(0.4)
-
-    def test_a_source_of_one_class_counts_by_its_accuracy(self):
-        # "a" is best anywhere in (.2, .8); three in four of the clean "street" need (.6, .8).
-        probabilities = [0.2, 0.8, 0.3, 0.5, 0.6, 0.95]
-        labels = [0, 1, 0, 0, 0, 0]
-        sources = ["a", "a"] + ["street"] * 4
-        assert fit_threshold(probabilities, labels, sources) == pytest.approx(0.7)
-
-    @given(
-        st.lists(
-            st.tuples(st.integers(0, 8), st.booleans(), st.sampled_from("abc")),
-            min_size=1,
-            max_size=20,
-        )
-    )
-    def test_no_threshold_scores_better(self, rows):
-        probabilities = np.array([level / 8 for level, _, _ in rows])
-        labels = np.array([label for _, label, _ in rows])
-        sources = np.array([source for _, _, source in rows])
-
-        def score(threshold):
-            right = (probabilities >= threshold) == labels
-            return np.mean(
-                [
-                    np.mean([right[part & (labels == c)].mean() for c in set(labels[part])])
-                    for part in (sources == name for name in set(sources))
-                ]
-            )
-
-        found = fit_threshold(probabilities, labels, sources)
-        assert 0 < found < 1
-        assert score(found) == pytest.approx(max(score((k + 0.5) / 8) for k in range(8)))
+def test_every_source_and_in_it_every_class_counts_alike():
+    labels, sources = [0, 0, 0, 1, 0, 0], ["a", "a", "a", "a", "street", "street"]
+    expected = [1 / 12, 1 / 12, 1 / 12, 1 / 4, 1 / 4, 1 / 4]
+    np.testing.assert_allclose(balanced_weights(labels, sources), expected)
 
 
 class TestHeatmaps:
@@ -340,3 +300,80 @@ class TestHeatmaps:
 def test_every_source_and_class_weighs_alike():
     weights = balanced_weights([1, 1, 0, 0, 0], ["a", "a", "a", "b", "b"])
     assert weights == pytest.approx([1 / 8, 1 / 8, 1 / 4, 1 / 4, 1 / 4])
+
+
+# Labels and levels that tie often, of both classes.
+SCORED = st.lists(st.tuples(st.booleans(), st.integers(0, 6)), min_size=2, max_size=30).filter(
+    lambda rows: 0 < sum(label for label, _ in rows) < len(rows)
+)
+
+
+def split(rows):
+    return np.array([label for label, _ in rows]), np.array([level / 6 for _, level in rows])
+
+
+class TestCurves:
+    def test_roc_by_hand(self):
+        # .9 finds the first of two cracks; .6, shared by a crack and a wall, the second; .2 the
+        # last of three walls, after .3.
+        found = roc_curve([1, 1, 0, 0, 0], [0.9, 0.6, 0.6, 0.3, 0.2])
+        assert found.recall == pytest.approx([0, 1 / 2, 1, 1, 1])
+        assert found.false_alarm_rate == pytest.approx([0, 0, 1 / 3, 2 / 3, 1])
+
+    @given(SCORED)
+    def test_area_under_roc_is_the_auc(self, rows):
+        labels, probabilities = split(rows)
+        x, y = roc_curve(labels, probabilities)
+        assert (x[0], y[0], x[-1], y[-1]) == (0, 0, 1, 1)
+        assert value(quick(labels, probabilities).auc) == np.trapezoid(y, x)
+
+    def test_precision_recall_by_hand(self):
+        found = precision_recall_curve([1, 0, 1, 0], [0.9, 0.8, 0.7, 0.1])
+        assert found.recall == pytest.approx([0, 1 / 2, 1 / 2, 1, 1])
+        assert found.precision == pytest.approx([1, 1, 1 / 2, 2 / 3, 1 / 2])
+
+    @given(SCORED)
+    def test_area_under_precision_recall_is_the_average_precision(self, rows):
+        # The mean over cracks of the precision where each is just called.
+        labels, probabilities = split(rows)
+        expected = np.mean([labels[probabilities >= p].mean() for p in probabilities[labels]])
+        recall, precision = precision_recall_curve(labels, probabilities)
+        assert np.diff(recall) @ precision[1:] == pytest.approx(expected)
+
+    def test_reliability_by_hand(self):
+        # The bins (0, 1/15] with .05, (12/15, 13/15] with .82 and .84, and the last with 1.
+        found = reliability_curve([1, 0, 0, 1], [0.82, 0.84, 0.05, 1.0])
+        assert found.photos.tolist() == [1, 2, 1]
+        assert found.probability == pytest.approx([0.05, 0.83, 1.0])
+        assert found.cracked == pytest.approx([0, 1 / 2, 1])
+
+    @given(SCORED)
+    def test_gaps_of_the_reliability_curve_are_the_calibration_error(self, rows):
+        labels, probabilities = split(rows)
+        photos, probability, cracked = reliability_curve(labels, probabilities)
+        expected = photos @ abs(cracked - probability) / len(rows)
+        assert value(quick(labels, probabilities).calibration_error) == expected
+
+    @pytest.mark.parametrize("curve", [roc_curve, precision_recall_curve])
+    def test_one_class_alone_has_no_curve(self, curve):
+        with pytest.raises(ValueError, match="both classes"):
+            curve([1, 1], [0.2, 0.3])
+
+
+class TestAucGain:
+    def test_by_hand(self):
+        # Before, 2 of 4 pairs are in order; after, all.
+        labels = [1, 1, 0, 0]
+        found = measure_auc_gain(labels, [0.9, 0.1, 0.4, 0.5], [0.9, 0.8, 0.4, 0.5])
+        assert found.value == pytest.approx(1 / 2)
+        assert 0 <= found.low < 1 / 2 < found.high <= 1
+
+    def test_interval_is_that_of_the_pairs(self):
+        # Two models that rank alike differ in no resample, however uncertain either's AUC.
+        rng = np.random.default_rng(0)
+        labels, p = np.tile([0, 1], 10), rng.random(20)
+        found = measure_auc_gain(labels, p, p / 2)
+        assert (found.value, found.low, found.high) == (0, 0, 0)
+
+    def test_undefined_for_one_class(self):
+        assert measure_auc_gain([1, 1], [0.1, 0.2], [0.3, 0.4]) is None

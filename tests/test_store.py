@@ -1,4 +1,5 @@
 import dataclasses
+import errno
 import fcntl
 import os
 import subprocess
@@ -236,6 +237,63 @@ def test_a_deleted_model_is_gone_with_all_that_belongs_to_it(session, encoded, c
     session.delete_model("mine")
     session.delete_model("mine")
     assert sorted((session.path / "models").iterdir()) == sorted([other, card_path(other)])
+
+
+def test_the_model_in_use_is_kept_until_another_is_chosen(root, session, encoded, card):
+    assert session.model_in_use() is None
+    path = session.add_model("north wall", encoded, card.to_json())
+    session.use_model("north wall")
+    assert Store(root).open(session.token).model_in_use() == path
+    session.use_model(None)
+    assert session.model_in_use() is None
+    session.use_model(None)
+
+
+def test_a_model_that_is_not_there_is_not_used(root, session, encoded, card):
+    other = Store(root).create()
+    other.add_model("theirs", encoded, card.to_json())
+    session.add_model("mine", encoded, card.to_json())
+    session.use_model("mine")
+    for name in ("theirs", "../theirs"):
+        with pytest.raises(WeightsError):
+            session.use_model(name)
+    assert session.model_in_use().stem == "mine"
+
+
+def test_a_deleted_model_is_no_longer_in_use(session, encoded, card):
+    for name in ("a", "b"):
+        session.add_model(name, encoded, card.to_json())
+    session.use_model("a")
+    session.delete_model("b")
+    assert session.model_in_use().stem == "a"
+    session.delete_model("a")
+    assert session.model_in_use() is None
+
+
+def test_a_model_that_the_disk_has_no_room_for_leaves_nothing(session, encoded, card, monkeypatch):
+    def half(path, encoded, card):
+        path.parent.mkdir()
+        path.write_bytes(encoded[:1000])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(store, "save_weights", half)
+    with pytest.raises(CrackError, match=r"No space left.*Delete photos or models"):
+        session.add_model("mine", encoded, card.to_json())
+    assert session.size_bytes() == 0
+    session.model_path("mine")
+
+
+def test_a_file_with_two_names_takes_up_room_once(session):
+    (session.path / "photo.jpg").write_bytes(bytes(1_000_000))
+    (session.path / "again.jpg").hardlink_to(session.path / "photo.jpg")
+    assert session.size_bytes() == 1_000_000
+
+
+def test_a_root_that_was_cleaned_away_is_made_again(root):
+    sessions = Store(root)
+    root.rmdir()
+    assert sessions.create().path.is_dir()
+    assert root.stat().st_mode & 0o777 == 0o700
 
 
 @pytest.mark.parametrize("name", ["a", "Wand 3", "v1.2", "ひび割れ", "a" * 40, "_x-(1)+"])

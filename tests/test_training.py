@@ -11,6 +11,7 @@ from cracklib.config import LABELS
 from cracklib.dataset import LabelledFile
 from cracklib.errors import DatasetError, TrainingError
 from cracklib.photo import encode_png
+from cracklib.recipes import RECIPES, resolve_recipe
 from cracklib.synthesis import render_crack, render_wall
 from cracklib.views import CRACK, NO_CRACK, UNKNOWN, Mix, View
 from cracklib.weights import encode_weights, load_weights, read_encoded
@@ -41,14 +42,16 @@ def data(tmp_path_factory) -> Path:
 
 @pytest.fixture(autouse=True)
 def small_mix(monkeypatch):
-    recipe = training.RECIPES["default"]
     mix = Mix(per_class_min=1, per_class_max=6, pairs=2, mosaics=2)
-    monkeypatch.setitem(training.RECIPES, "default", dataclasses.replace(recipe, mix=mix))
+    for name, recipe in RECIPES.items():
+        monkeypatch.setitem(RECIPES, name, dataclasses.replace(recipe, mix=mix))
 
 
 def run(data: Path, out: Path, **options) -> Path:
+    without = options.pop("without", ())
+    name = options.pop("recipe", "default")
     options = {"start": "hed", "trainable": "head", "epochs": 2, "batch_size": 8} | options
-    training.train(data, out, **options)
+    training.train(data, out, resolve_recipe(name, **options), seed=0, without=without)
     return out
 
 
@@ -156,19 +159,29 @@ def test_training_changes_the_chosen_blocks_and_no_others(data, tmp_path, traina
     assert changed == expected
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"recipe": "secret"}, "Unknown recipe 'secret'"),
-        ({"start": "scratch"}, "Unknown start 'scratch'"),
-        ({"trainable": "all"}, "Unknown choice of trainable layers 'all'"),
-        ({"epochs": 0}, "epochs must be at least 1"),
-        ({"batch_size": 0}, "batch size must be at least 1"),
-    ],
-)
-def test_wrong_settings_are_refused_by_name(data, tmp_path, options, message):
-    with pytest.raises(TrainingError, match=message):
-        run(data, tmp_path / "w.safetensors", **options)
+@pytest.mark.parametrize("augmentation", ["none", "article", "strong"])
+def test_every_augmentation_trains_on_each_photo_once(data, tmp_path, monkeypatch, augmentation):
+    seen = []
+    shuffle = training.shuffle
+    monkeypatch.setattr(training, "shuffle", lambda v, rng: seen.append(len(v)) or shuffle(v, rng))
+    run(data, tmp_path / "w.safetensors", augmentation=augmentation, epochs=1)
+    assert seen == [24]
+
+
+def test_a_run_out_of_patience_ends_early_with_its_best_epoch(data, tmp_path):
+    # So fast that the first epochs overshoot; the best is not the last.
+    options = {"learning_rate": 1.0, "patience": 1, "epochs": 30, "augmentation": "none"}
+    _, card = load_weights(run(data, tmp_path / "w.safetensors", **options))
+    losses = [epoch["val_loss"] for epoch in card.recipe["history"]]
+    assert len(losses) < 30
+    assert losses.index(min(losses)) == len(losses) - 2
+
+
+def test_class_weights_let_classes_count_alike():
+    recipe = resolve_recipe("session", class_weights=True)
+    weights = training._class_weights(recipe, np.array([0, 0, 0, 1]))
+    np.testing.assert_allclose(weights, [4 / 6, 2])
+    assert weights[[0, 0, 0, 1]].mean() == pytest.approx(1)
 
 
 def test_a_folder_without_photos_is_refused(tmp_path):

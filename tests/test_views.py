@@ -14,7 +14,7 @@ from cracklib.views import (
     Mix,
     View,
     make_view,
-    plan_plain,
+    plan_photos,
     plan_views,
 )
 
@@ -85,7 +85,7 @@ def test_the_plan_and_its_pictures_follow_from_the_seed(files):
 
 
 def test_the_article_shows_every_photo_once(files):
-    views = plan_plain(files, [0])
+    views = plan_photos(files, "plain", [0])
     assert [view.files for view in views] == [(file,) for file in files]
     assert [view.label for view in views] == [file.label for file in files]
     assert make_view(views[0]).pixels.shape == (224, 224, 3)

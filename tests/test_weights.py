@@ -1,10 +1,13 @@
 import dataclasses
+import io
 import json
+import zipfile
 
 import numpy as np
 import pytest
 from safetensors.numpy import save
 
+from cracklib import weights as weights_module
 from cracklib.architecture import weight_shapes
 from cracklib.errors import WeightsError
 from cracklib.types import HeatScale
@@ -14,8 +17,12 @@ from cracklib.weights import (
     decode_weights,
     encode_weights,
     load_weights,
+    pack_model,
+    read_card,
     save_weights,
     sha256,
+    unpack_model,
+    unpack_upload,
 )
 from tests.tiny import make_card
 
@@ -168,3 +175,130 @@ def test_weights_of_a_number_format_numpy_has_not_are_refused():
 def test_a_card_nested_too_deep_is_refused():
     with pytest.raises(WeightsError, match="not a model card"):
         decode_weights(b"", "[" * 100_000, "mine")
+
+
+def zipped(files, method=zipfile.ZIP_STORED):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", method) as archive:
+        for name, data in files:
+            archive.writestr(name, data)
+    return file.getvalue()
+
+
+def test_a_packed_model_comes_back(tmp_path, encoded, card):
+    path = tmp_path / "north wall.safetensors"
+    save_weights(path, encoded, card)
+    packed = pack_model(path)
+    assert unpack_model(packed) == (encoded, card.to_json())
+    with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+        assert archive.namelist() == ["north wall.safetensors", "north wall.json"]
+
+
+def test_a_zip_made_by_hand_is_a_model_too():
+    data = zipped(
+        [
+            ("model/w.SAFETENSORS", b"weights"),
+            ("model/w.json", "card ü"),
+            ("__MACOSX/model/._w.json", b"litter"),
+            ("README.txt", b"read me"),
+        ],
+        zipfile.ZIP_DEFLATED,
+    )
+    assert unpack_model(data) == (b"weights", "card ü")
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "damaged"),
+        (b"PK not a zip", "damaged"),
+        (zipped([("w.safetensors", b"1")]), "0 .json files"),
+        (zipped([("w.safetensors", b"1"), ("a.json", b""), ("b.json", b"")]), "2 .json files"),
+        (zipped([("model.h5", b"1"), ("w.json", b"")]), "0 .safetensors files"),
+        (zipped([("w.safetensors", b"1"), ("w.json", b"\xff")]), "damaged"),
+        (zipped([("w.safetensors", b"1"), ("w.json", b"{}")])[:-30], "damaged"),
+        (zipped([("w.safetensors", b"1"), ("w.json", b"{}")], zipfile.ZIP_BZIP2), "deflate"),
+        (zipped([(f"{n:0100}", b"") for n in range(9000)]), "too many entries"),
+    ],
+)
+def test_a_zip_that_is_no_model(data, message):
+    with pytest.raises(WeightsError, match=message):
+        unpack_model(data)
+
+
+def test_a_bomb_is_refused_before_it_is_unpacked(monkeypatch):
+    monkeypatch.setattr(weights_module, "_unpack", lambda *_: pytest.fail("unpacked"))
+    bomb = bytes(weights_module.MAX_WEIGHTS_BYTES + 1)
+    packed = zipped([("w.safetensors", bomb), ("w.json", b"{}")], zipfile.ZIP_DEFLATED)
+    assert len(packed) < 1e6
+    with pytest.raises(WeightsError, match="would have 60 MB; the most is 60 MB"):
+        unpack_model(packed)
+    long_card = zipped([("w.safetensors", b"1"), ("w.json", bomb)], zipfile.ZIP_DEFLATED)
+    with pytest.raises(WeightsError, match="would have 60 MB; the most is 1 MB"):
+        unpack_model(long_card)
+
+
+def test_a_zip_larger_than_any_model_is_not_opened():
+    with pytest.raises(WeightsError, match="The zip has 70 MB"):
+        unpack_model(bytes(70_000_000))
+
+
+def test_a_model_is_given_as_a_zip_or_as_its_two_files():
+    packed = zipped([("w.safetensors", b"1"), ("w.json", b"{}")])
+    assert unpack_upload([("W.ZIP", packed)]) == (b"1", "{}")
+    assert unpack_upload([("w.json", b"{}"), ("w.safetensors", b"1")]) == (b"1", "{}")
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["model.h5"], r"\.h5 file is a Keras or HDF5 model.*never opened"),
+        (["model.keras", "w.json"], r"\.keras file is a Keras"),
+        (["model.PKL"], r"\.pkl file is a pickle.*never opened"),
+        (["model.pt"], r"\.pt file is a pickle"),
+        (["w.safetensors"], r"'w.safetensors' came.*together with its .json card"),
+        (["w.json"], "together with its .json card"),
+        (["a.zip", "b.zip"], "'a.zip', 'b.zip' came"),
+        (["wall.jpg"], "That is no model"),
+        ([], "nothing came"),
+    ],
+)
+def test_what_is_no_model_of_ours_is_refused_with_advice(names, message):
+    with pytest.raises(WeightsError, match=message):
+        unpack_upload([(name, b"") for name in names])
+
+
+def test_a_card_is_read_without_its_weights(tmp_path, encoded, card):
+    path = tmp_path / "w.safetensors"
+    save_weights(path, encoded, card)
+    path.unlink()
+    assert read_card(path) == card
+    card_path(path).write_text("{}")
+    with pytest.raises(WeightsError, match="not a model card"):
+        read_card(path)
+    card_path(path).unlink()
+    with pytest.raises(WeightsError, match="card beside it"):
+        read_card(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": ["a"]},
+        {"start": None},
+        {"temperature": "1.0"},
+        {"temperature": float("inf")},
+        {"heat_scale": {"low": "a", "high": "b"}},
+        {"recipe": ["default"]},
+        {"data": {"tile": 3}},
+        {"data": {"tile": {"crack": "3"}}},
+        {"quality": {"tile": {"recall": {"value": "high", "low": 0, "high": 1}}}},
+        {"quality": {"tile": {"recall": {"value": 1}}}},
+        {"quality": [1]},
+        {"versions": {"python": 3}},
+    ],
+)
+def test_a_card_with_other_types_than_declared_is_refused(encoded, card, change):
+    text = json.dumps(json.loads(card.to_json()) | change)
+    with pytest.raises(WeightsError, match="not a model card"):
+        decode_weights(encoded, text, "w")

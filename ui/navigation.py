@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import streamlit as st
 
+from cracklib.jobs import advance
 from ui import session
+from ui.errors import errors_told
+from ui.own_folder import own_folder, store
 
 _ROUTED = "routed"
 
@@ -17,15 +20,19 @@ _ROUTED = "routed"
 def choose_page() -> st.Page:
     """Show the menu; return the page that the address names."""
     inspect = st.Page("pages/inspect.py", title="Inspect", default=True)
+    train = st.Page("pages/train.py", title="Train")
     about = st.Page("pages/about.py", title="How it works")
-    page = st.navigation([inspect, about], position="top")
+    page = st.navigation([inspect, train, about], position="top")
     if page is not inspect:
         session.leave()
     return page
 
 
 def run_page(page: st.Page) -> None:
-    """Run ``page`` from ``streamlit_app``."""
+    """Run ``page`` from ``streamlit_app``; on any page, training that waits may begin."""
+    if own_folder(create=False):
+        with errors_told(st.error):
+            advance(store())
     st.session_state[_ROUTED] = True
     try:
         page.run()

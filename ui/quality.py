@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ui.result import plain
+
 _COLUMNS = {
     "Balanced accuracy": "balanced_accuracy",
     "Cracks found": "recall",
@@ -18,16 +20,17 @@ def quality_rows(quality: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str
     """One row a source, as text; a dash where a source has no such figure."""
     return [
         {
-            "Source": source,
+            "Source": plain(source),
             "Photos": str(figures.get("photos", "–")),
-            **{heading: _estimate(figures.get(name)) for heading, name in _COLUMNS.items()},
+            **{heading: estimate_text(figures.get(name)) for heading, name in _COLUMNS.items()},
         }
         for source, figures in quality.items()
     ]
 
 
-def _estimate(estimate: Mapping[str, float] | None) -> str:
-    if estimate is None:
+def estimate_text(estimate: object) -> str:
+    """A card's estimate with its interval, in percent; a dash where it has none."""
+    if not isinstance(estimate, Mapping):
         return "–"
     value, low, high = (100 * estimate[key] for key in ("value", "low", "high"))
     return f"{value:.1f} % ({low:.0f}–{high:.0f})"

@@ -14,7 +14,6 @@ from cracklib.overlay import COLORMAPS, render_overlay, render_swatch
 from cracklib.photo import encode_jpeg, encode_png
 from cracklib.pipeline import Inspection
 from cracklib.types import HeatScale
-from cracklib.weights import ModelCard
 from ui.session import Result
 
 DEFAULTS: dict[str, float | str] = {
@@ -27,17 +26,17 @@ DEFAULTS: dict[str, float | str] = {
 _CLOSE_CALL = 0.1
 
 
-def show_result(result: Result, card: ModelCard) -> None:
+def show_result(result: Result) -> None:
     """Lay out everything about one inspected photo."""
     inspection = result.inspection
     with st.container(border=True, key="result"):
-        st.html(_verdict_html(inspection, card.verdict_threshold))
+        st.html(_verdict_html(inspection, result.card.verdict_threshold))
         _show_heat(result)
         height, width = inspection.photo.size
         st.caption(
-            f"{_plain(inspection.photo.name)} · {width} × {height} px · "
+            f"{plain(inspection.photo.name)} · {width} × {height} px · "
             f"looked at in {inspection.seconds:.2f} s · "
-            f"model {_plain(inspection.model_name)}, {inspection.model_sha256[:8]}"
+            f"model {plain(inspection.model_name)}, {inspection.model_sha256[:8]}"
         )
 
 
@@ -228,6 +227,6 @@ def _gradient(colormap: str) -> str:
     return f"linear-gradient(to right,{colours})"
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Text that Markdown shows as it is."""
     return "".join(f"\\{c}" if c in r"\`*_{}[]()<>#+-.!|~$:" else c for c in text)

@@ -8,7 +8,7 @@ is not lost. A result stays until the next one succeeds.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import streamlit as st
 
@@ -17,6 +17,7 @@ from cracklib.photo import decode_photo, encode_jpeg, fit_within
 from cracklib.pipeline import Inspection, Inspector
 from cracklib.samples import SAMPLES, sample_photo
 from cracklib.types import Photo, Pixels
+from cracklib.weights import ModelCard
 from ui.errors import errors_told
 
 DISPLAY_SIDE_PX = 1400
@@ -40,12 +41,14 @@ class Request:
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """An inspection and what the page needs at every move of a slider.
+    """An inspection, the card of the model that made it, and what the page needs at every move of
+    a slider.
 
     ``pixels`` is the photo at display size, ``jpeg`` the same encoded.
     """
 
     inspection: Inspection
+    card: ModelCard
     link: Link | None
     pixels: Pixels
     jpeg: bytes
@@ -68,7 +71,10 @@ def ask_for_file(data: bytes, name: str) -> None:
 
 
 def serve(inspector: Inspector) -> None:
-    """Serve the latest request, and let the address say what is shown."""
+    """Serve the latest request, and let the address say what is shown.
+
+    What another model judged, as this session's was chosen anew, is judged again.
+    """
     _follow_link()
     if "request" in st.session_state:
         st.session_state.problem = None
@@ -76,6 +82,14 @@ def serve(inspector: Inspector) -> None:
     if result() is None:
         ask_for_sample(_FIRST_SAMPLE)
         _serve_request(inspector)
+    shown = result()
+    if shown and shown.card != inspector.card:
+        with errors_told(lambda message: st.session_state.update(problem=message)):
+            st.session_state.result = replace(
+                shown,
+                inspection=inspector.inspect(shown.inspection.photo),
+                card=inspector.card,
+            )
     _write_link()
 
 
@@ -99,7 +113,9 @@ def _serve_request(inspector: Inspector) -> None:
     with errors_told(lambda message: st.session_state.update(problem=message)):
         inspection = inspector.inspect(request.read())
         pixels = fit_within(inspection.photo.pixels, DISPLAY_SIDE_PX)
-        st.session_state.result = Result(inspection, request.link, pixels, encode_jpeg(pixels))
+        st.session_state.result = Result(
+            inspection, inspector.card, request.link, pixels, encode_jpeg(pixels)
+        )
     del st.session_state.request
 
 

@@ -9,6 +9,7 @@ from cracklib.samples import SAMPLES, sample_photo
 from ui import session
 
 _FILE, _CAMERA, _URL = "File", "Camera", "Web address"
+_MAX_UPLOAD_MB = 20
 _ICONS = {_FILE: "upload", _CAMERA: "photo_camera", _URL: "link"}
 
 
@@ -37,6 +38,7 @@ def _show_uploader() -> None:
         type=[suffix.removeprefix(".") for suffix in PHOTO_SUFFIXES],
         key="upload",
         on_change=_take_file,
+        max_upload_size=_MAX_UPLOAD_MB,
         label_visibility="collapsed",
     )
 

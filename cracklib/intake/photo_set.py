@@ -24,7 +24,7 @@ from cracklib.intake.archive import open_zip, read_entry
 from cracklib.intake.links import Link
 from cracklib.intake.names import shown_name
 from cracklib.intake.split import LabelledPhoto, Origin, Split, perceptual_hash
-from cracklib.photo import _format_of, decode_photo, encode_jpeg
+from cracklib.photo import decode_photo, encode_jpeg, photo_format
 from cracklib.synthesis import WALL_KINDS, WallKind, render_crack, render_wall
 from cracklib.types import Verdict
 
@@ -89,13 +89,19 @@ class PhotoSet:
         with self._lock, _storing():
             self.path(self._photos.pop(digest)).unlink(missing_ok=True)
 
+    def clear(self) -> None:
+        """Remove all photos; splits written before keep theirs."""
+        for photo in self.photos:
+            self.remove(photo.digest)
+
     def add_uploads(
-        self, uploads: Sequence[tuple[str, bytes, Verdict]], progress: Progress | None = None
+        self,
+        uploads: Sequence[tuple[str, bytes, Verdict]],
+        progress: Progress | None = None,
+        origin: Origin = "upload",
     ) -> list[Outcome]:
         """Add photos given as (name, bytes of the file, label)."""
-        items = [
-            _Item(name, label, "upload", partial(bytes, data)) for name, data, label in uploads
-        ]
+        items = [_Item(name, label, origin, partial(bytes, data)) for name, data, label in uploads]
         return self._add_all(items, progress)
 
     def add_zip(
@@ -119,15 +125,21 @@ class PhotoSet:
             ]
             return self._add_all(items, progress)
 
-    def add_links(self, links: Sequence[Link], progress: Progress | None = None) -> list[Outcome]:
-        """Download and add the photos of links, ``config.DOWNLOAD_THREADS`` at a time.
+    def missing(self, links: Sequence[Link]) -> list[Link]:
+        """The links that have a label and whose photo the set doesn't have."""
+        photos = self._photos
+        return [
+            link for link in links if link.label and self._digest_of_url.get(link.url) not in photos
+        ]
 
-        Links without a label are left out, and those whose photo the set has already.
+    def add_links(self, links: Sequence[Link], progress: Progress | None = None) -> list[Outcome]:
+        """Download and add the photos of those links that are ``missing``,
+        ``config.DOWNLOAD_THREADS`` at a time.
         """
         items = [
             _Item(link.url, link.label, "link", partial(_download, link.url))
-            for link in links
-            if link.label and self._digest_of_url.get(link.url) not in self._photos
+            for link in self.missing(links)
+            if link.label
         ]
         return self._add_all(items, progress, config.DOWNLOAD_THREADS)
 
@@ -224,7 +236,7 @@ class PhotoSet:
                 f"{config.MAX_SET_BYTES / 2**30:.1f} GB it may hold. What was added before is "
                 "kept; give smaller copies of the rest."
             )
-        suffix = _SUFFIXES[str(_format_of(data))]
+        suffix = _SUFFIXES[str(photo_format(data))]
         phash = perceptual_hash(pixels)
         return LabelledPhoto(
             digest, suffix, name, item.label, item.origin, phash, len(data), item.scene
@@ -284,8 +296,8 @@ def _already_there(item: _Item, known: LabelledPhoto) -> Outcome:
     same = f"'{name}' is the same file as '{known.name}'"
     if item.label == known.label:
         return Outcome(item.name, "duplicate", f"{same}, and is kept once.", known)
-    said = f"{same}, but the one is labelled {item.label} and the other {known.label}"
-    message = f"{said}. It is kept as {known.label}: correct the label if that is wrong."
+    this, first = (label.replace("_", " ") for label in (item.label, known.label))
+    message = f"{same}, but labelled {this}. It is kept as {first}: correct that if it is wrong."
     return Outcome(item.name, "conflict", message, known)
 
 

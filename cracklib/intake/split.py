@@ -16,7 +16,7 @@ from cracklib import config
 from cracklib.errors import DatasetError
 from cracklib.types import Pixels, Verdict
 
-Origin = Literal["zip", "upload", "link", "practice"]
+Origin = Literal["zip", "upload", "link", "practice", "feedback"]
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,9 @@ def find_near_duplicates(photos: Sequence[LabelledPhoto]) -> list[list[LabelledP
     """Groups of two or more photos that look the same, with whatever labels.
 
     Their perceptual hashes differ in at most ``config.NEAR_DUPLICATE_BITS``, from one to the next.
+    Photos of a scene are left out: one wall with and without a crack is meant to look the same.
     """
+    photos = [photo for photo in photos if not photo.scene]
     return [group for group in _group(photos, _alike(photos)) if len(group) > 1]
 
 

@@ -1,0 +1,167 @@
+"""The last part of the training page, run by Streamlit's own tester."""
+
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from cracklib.architecture import weight_shapes
+from cracklib.config import BUNDLED_WEIGHTS
+from cracklib.weights import encode_weights, pack_model, read_card, save_weights, sha256
+from tests.tiny import make_card
+from ui.own_folder import store
+from ui.training.models import card_rows, summary
+
+PAGE = """
+import streamlit as st
+from ui.own_folder import own_folder
+from ui.training.models import show_models
+
+folder = own_folder(create=False)
+st.session_state.folder = folder
+show_models(folder)
+"""
+
+CARD = make_card(
+    name="theirs",
+    start="the bundled model",
+    created="2026-11-24",
+    seed=7,
+    recipe={
+        "start": "bundled",
+        "trainable": "head",
+        "epochs": 20,
+        "learning_rate": 0.0001,
+        "class_weights": True,
+        "history": [{}, {}, {}],
+    },
+    data={"photos": {"no_crack": 70, "crack": 60}, "practice": {"no_crack": 1000, "crack": 1000}},
+    quality={"overall": {"balanced_accuracy": {"value": 0.9375, "low": 0.9, "high": 0.96}}},
+)
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory):
+    """The zip of a model."""
+    encoded = encode_weights(
+        {name: np.zeros(shape, np.float32) for name, shape in weight_shapes().items()}
+    )
+    path = tmp_path_factory.mktemp("model") / "theirs.safetensors"
+    save_weights(path, encoded, make_card(name="theirs", sha256=sha256(encoded)))
+    return pack_model(path)
+
+
+@pytest.fixture
+def app(monkeypatch, tmp_path):
+    monkeypatch.setenv("CRACKLIB_STORE", str(tmp_path / "store"))
+    store.clear()
+    yield AppTest.from_string(PAGE, default_timeout=60).run()
+    store.clear()
+
+
+def click(app, label):
+    [button] = [button for button in app.button if button.label == label]
+    button.click().run()
+    assert not app.exception
+
+
+def give(app, *files, name=""):
+    app.file_uploader[0].set_value([(*file, "application/octet-stream") for file in files])
+    app.text_input[0].set_value(name)
+    click(app, "Add the model")
+
+
+def titles(app):
+    return [text.value for text in app.markdown if text.value.startswith("**")]
+
+
+def in_use(app):
+    folder = app.session_state["folder"]
+    path = folder.model_in_use() if folder else None
+    return path.stem if path else None
+
+
+def test_at_first_there_is_the_bundled_model_and_it_is_in_use(app):
+    assert titles(app) == ["**Bundled model**"]
+    assert app.button(key="use-").disabled
+    assert app.session_state["folder"] is None
+    assert not app.exception
+
+
+def test_a_model_is_uploaded_used_and_deleted(app, packed):
+    give(app, ("north wall.zip", packed))
+    assert not app.error
+    assert titles(app) == ["**Bundled model**", "**north wall**"]
+    assert in_use(app) is None
+
+    app.button(key="use-north wall").click().run()
+    assert in_use(app) == "north wall"
+    assert app.button(key="use-north wall").disabled
+    app.button(key="use-").click().run()
+    assert in_use(app) is None
+
+    app.button(key="use-north wall").click().run()
+    app.button(key="delete-north wall").click().run()
+    assert titles(app) == ["**Bundled model**"]
+    assert in_use(app) is None
+    assert not app.exception
+
+
+def test_an_uploaded_model_can_be_named(app, packed):
+    give(app, ("north wall.zip", packed), name="mine")
+    assert titles(app) == ["**Bundled model**", "**mine**"]
+    give(app, ("north wall.zip", packed), name="mine")
+    assert "'mine' already" in app.error[0].value
+    assert titles(app) == ["**Bundled model**", "**mine**"]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("model.h5", "never opened"), ("model.zip", "damaged"), ("w.safetensors", "That is no model")],
+)
+def test_what_is_no_model_is_refused_and_nothing_is_made(app, name, message):
+    give(app, (name, b"not a model"))
+    assert message in app.error[0].value
+    assert titles(app) == ["**Bundled model**"]
+    assert list(store().root.iterdir()) == []
+
+
+def test_a_model_whose_card_is_broken_can_still_be_deleted(app, packed):
+    give(app, ("broken.zip", packed))
+    folder = app.session_state["folder"]
+    folder.models()[0].with_suffix(".json").write_text("{}")
+    app.run()
+    assert "not a model card" in app.error[0].value
+    assert app.button(key="use-broken").disabled
+    app.button(key="delete-broken").click().run()
+    assert not app.error
+    assert folder.models() == []
+
+
+def test_a_card_in_a_sentence():
+    assert summary(CARD).replace("\\", "") == (
+        "Made 2026-11-24, from the bundled model, on 2,130 photos. "
+        "Balanced accuracy on held-out photos: 93.8 % (90–96)."
+    )
+    assert "from" not in summary(CARD, with_start=False)
+    assert summary(make_card()) == "Not measured on held\\-out photos\\."
+
+
+def test_a_card_in_rows():
+    rows = card_rows(CARD)
+    assert rows["Trained on"] == (
+        "photos: 70 no crack, 60 crack; practice: 1,000 no crack, 1,000 crack"
+    )
+    assert rows["Started from"] == "the bundled model"
+    assert rows["Layers trained"] == "head"
+    assert rows["Learning rate"] == "0.0001"
+    assert rows["Class weights"] == "yes"
+    assert rows["Epochs run"] == "3"
+    assert rows["Seed"] == "7"
+    assert rows["Called a crack"] == "from a probability of 50 %"
+
+
+@pytest.mark.skipif(not BUNDLED_WEIGHTS.exists(), reason="no bundled weights in weights/")
+def test_the_bundled_card_can_be_shown():
+    card = read_card(BUNDLED_WEIGHTS)
+    assert "photos" in summary(card)
+    assert card.sha256 in card_rows(card)["Weights"]

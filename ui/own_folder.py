@@ -1,0 +1,103 @@
+"""The private folder of this browser session, found again by a token in a cookie."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from threading import Thread
+
+import streamlit as st
+
+from cracklib.config import SESSION_UNUSED_S, store_root
+from cracklib.errors import CrackError
+from cracklib.jobs import end_session
+from cracklib.store import SessionFolder, Store
+
+COOKIE = "wall_crack_session"
+
+_SWEEP_EVERY_S = 3600
+_TOKEN, _ENDED = "_token", "_ended"
+
+_set_cookie = st.components.v2.component(
+    "session_cookie",
+    js="""
+export default function ({ data: { name, token, maxAge } }) {
+  const secure = location.protocol === "https:" ? "; Secure" : "";
+  document.cookie =
+    `${name}=${token}; Max-Age=${maxAge}; Path=/; SameSite=Strict${secure}`;
+  if (!token) location.replace(location.pathname);
+}
+""",
+)
+
+
+@st.cache_resource(show_spinner=False)
+def store() -> Store:
+    """All sessions' folders, swept every hour. Raises ``CrackError``."""
+    sessions = Store(store_root())
+    Thread(target=_sweep, args=(sessions,), daemon=True).start()
+    return sessions
+
+
+def own_folder(create: bool = True) -> SessionFolder | None:
+    """The folder of this session, used just now; None where it has none and ``create`` is false.
+
+    Of a new one the browser learns when ``streamlit_app`` has run to its end: after one was made
+    in a fragment, let the whole page run. Raises ``CrackError`` where there can't be one.
+    """
+    token = st.session_state.get(_TOKEN) or st.context.cookies.to_dict().get(COOKIE)
+    folder = store().open(token) if token else None
+    if folder is None:
+        st.session_state.pop(_TOKEN, None)
+        if not create:
+            return None
+        folder = store().create()
+    st.session_state[_TOKEN] = folder.token
+    return folder
+
+
+def keep_cookie() -> None:
+    """Let the browser keep the token, or forget it; to be called where a page's run ends.
+
+    A browser without a folder gets no cookie.
+    """
+    with suppress(CrackError):
+        store()  # deletes what is a day old, whoever comes
+    if token := st.session_state.get(_TOKEN):
+        max_age_s = int(SESSION_UNUSED_S)
+    elif st.session_state.get(_ENDED):
+        token, max_age_s = "", 0
+    else:
+        return
+    renewed = int(time.time() / _SWEEP_EVERY_S)
+    _set_cookie(
+        data={"name": COOKIE, "token": token, "maxAge": max_age_s, "renewed": renewed},
+        key="session-cookie",
+    )
+
+
+def show_deletion() -> None:
+    """A button to delete all that this session keeps, where it keeps anything."""
+    if own_folder(create=False) is None:
+        return
+    with st.popover("Delete everything of mine", icon=":material/delete_forever:"):
+        st.markdown(
+            "Deletes your photos, models and runs from this server, ends a run that is under way, "
+            "and removes the cookie. This can't be undone."
+        )
+        st.button("Delete it all", key="delete-everything", type="primary", on_click=_delete_all)
+
+
+def _delete_all() -> None:
+    folder = own_folder(create=False)
+    if folder:
+        end_session(folder)
+    st.session_state.clear()
+    st.session_state[_ENDED] = True
+
+
+def _sweep(sessions: Store) -> None:
+    while True:
+        time.sleep(_SWEEP_EVERY_S)
+        with suppress(CrackError, OSError):
+            sessions.sweep()

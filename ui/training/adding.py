@@ -1,0 +1,200 @@
+"""Adding photos to the session's set, and what came of it.
+
+A widget's callback only files a request; the page then serves it where it can show progress. So a
+run cut short by the next click, or by a look at another page, goes on where it was.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+from streamlit.runtime.uploaded_file_manager import UploadedFile
+
+from cracklib.intake import LinkList, Outcome, PhotoSet
+from cracklib.intake.names import printable
+from cracklib.intake.photo_set import Progress
+from cracklib.store import SessionFolder
+from cracklib.types import Verdict
+from ui.errors import errors_told
+from ui.own_folder import own_folder
+from ui.result import plain
+from ui.training.photo_set import photo_set
+
+_MAX_LINES = 200
+
+
+@dataclass
+class Request:
+    """Photos to be added: ``add`` gives an outcome for each, ``n_bytes`` is what they take up.
+
+    Of one ``way``, where that is named, only one request waits: buttons can be pressed twice.
+    """
+
+    add: Callable[[PhotoSet, Progress], list[Outcome]]
+    way: str = ""
+    n_bytes: int = 0
+    known: Collection[str] | None = None
+    """The photos that the set had before, by their digest."""
+
+
+@dataclass
+class GivenZip:
+    """A zip whose folders wait to be confirmed."""
+
+    file: UploadedFile
+    folders: dict[str, Verdict | None]
+
+
+@dataclass
+class Intake:
+    """What the person gave that is not in the set, or not yet."""
+
+    requests: list[Request] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
+    """Of photos that were not added, until dismissed."""
+    problem: str | None = None
+    zip: GivenZip | None = None
+    links: LinkList | None = None
+    n_taken: Counter[str] = field(default_factory=Counter)
+    """How often the files of each uploader were taken."""
+    photos_changed: bool = False
+    """Since the page last ran as a whole."""
+
+    def tell(self, problem: str) -> None:
+        """Show ``problem`` until something else is given."""
+        self.problem = problem
+
+    def failed(self) -> set[str]:
+        """Names of the photos that could not be added."""
+        return {outcome.name for outcome in self.outcomes if outcome.status == "failed"}
+
+
+def intake() -> Intake:
+    """That of this browser session."""
+    if "intake" not in st.session_state:
+        st.session_state.intake = Intake()
+    return st.session_state.intake
+
+
+def ask_to_add(request: Request) -> None:
+    """Add photos as soon as those asked for before are there."""
+    given = intake()
+    given.problem = None
+    if not request.way or all(request.way != other.way for other in given.requests):
+        given.requests.append(request)
+
+
+def show_uploader(
+    name: str, label: str, take: Callable[[list[UploadedFile]], None], **options: Any
+) -> None:
+    """An uploader that is empty again once its files were taken."""
+    key = f"{name}-{intake().n_taken[name]}"
+    st.file_uploader(label, key=key, on_change=_take_files, args=(name, key, take), **options)
+
+
+def show_lines(lines: Sequence[str]) -> None:
+    """Markdown lines as a list that takes up little room, the first ones if there are many."""
+    items = [f"- {line}" for line in lines[:_MAX_LINES]]
+    if len(lines) > _MAX_LINES:
+        items.append(f"- and {len(lines) - _MAX_LINES:,} more")
+    st.container(height=240 if len(items) > 6 else "content").markdown("\n".join(items))
+
+
+def serve_requests(folder: SessionFolder | None) -> SessionFolder | None:
+    """Add all that was asked for; return the session's folder, made if need be."""
+    requests = intake().requests
+    while requests:
+        with errors_told(intake().tell):
+            folder = folder or own_folder()
+            folder.check_room(requests[0].n_bytes)
+            _serve(requests[0], photo_set(folder))
+        requests.pop(0)
+    return folder
+
+
+def show_report() -> None:
+    """What was not added, and why, until dismissed."""
+    given = intake()
+    if given.problem:
+        st.error(given.problem, icon=":material/error:")
+    _show_outcomes("failed", "could not be used", open_at_first=True)
+    _show_outcomes("conflict", "came with two labels; the first is kept", open_at_first=True)
+    _show_outcomes("duplicate", "came twice and are kept once")
+    if given.problem or given.outcomes:
+        st.button("Dismiss", key="dismiss", on_click=_dismiss)
+
+
+def _dismiss() -> None:
+    intake().problem = None
+    intake().outcomes.clear()
+
+
+def _take_files(name: str, key: str, take: Callable[[list[UploadedFile]], None]) -> None:
+    value = st.session_state[key]
+    files = [
+        f for f in (value if isinstance(value, list) else [value]) if isinstance(f, UploadedFile)
+    ]
+    if not files:
+        return
+    intake().n_taken[name] += 1
+    intake().problem = None
+    # Streamlit would keep them in memory for as long as the browser is connected.
+    context = get_script_run_ctx()
+    for file in files:
+        context.uploaded_file_mgr.remove_file(context.session_id, file.file_id)
+    with errors_told(intake().tell):
+        take(files)
+
+
+def _serve(request: Request, photos: PhotoSet) -> None:
+    shown = st.empty()
+    with shown.container(horizontal=True, vertical_alignment="center"):
+        bar = st.progress(0.0, "Adding photos …")
+        st.button("Stop", key="stop-adding", on_click=intake().requests.clear)
+    if request.known is None:
+        request.known = {photo.digest for photo in photos.photos}
+    outcomes = request.add(
+        photos,
+        lambda n_done, n_photos: bar.progress(
+            n_done / n_photos, f"Adding photos: {n_done:,} of {n_photos:,}"
+        ),
+    )
+    shown.empty()
+    left_out = _left_out(outcomes, request.known)
+    told_before = {outcome.name for outcome in outcomes}
+    kept = [outcome for outcome in intake().outcomes if outcome.name not in told_before]
+    intake().outcomes[:] = kept + left_out
+    n_added = sum(photo.digest not in request.known for photo in photos.photos)
+    st.toast(f"{n_added:,} {'photo' if n_added == 1 else 'photos'} added.")
+
+
+def _left_out(outcomes: Sequence[Outcome], known: Collection[str]) -> list[Outcome]:
+    """Those of photos that were not added; one that was, before the run was cut short, now seems
+    a duplicate of itself.
+    """
+    seen = set(known)
+    left_out = []
+    for outcome in outcomes:
+        digest = outcome.photo.digest if outcome.photo else ""
+        if outcome.status in ("failed", "conflict") or digest in seen:
+            left_out.append(outcome)
+        seen.add(digest)
+    return left_out
+
+
+def _show_outcomes(status: str, what: str, *, open_at_first: bool = False) -> None:
+    outcomes = [outcome for outcome in intake().outcomes if outcome.status == status]
+    if not outcomes:
+        return
+    with st.expander(f"{len(outcomes):,} {what}", expanded=open_at_first):
+        show_lines([_told(outcome) for outcome in outcomes])
+
+
+def _told(outcome: Outcome) -> str:
+    named = f"'{outcome.name}'" in outcome.message
+    return plain(outcome.message if named else f"{printable(outcome.name)}: {outcome.message}")

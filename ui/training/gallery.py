@@ -1,0 +1,105 @@
+"""The photos as thumbnails, whose labels can be corrected."""
+
+from __future__ import annotations
+
+import contextlib
+from math import ceil
+from pathlib import Path
+
+import streamlit as st
+
+from cracklib.intake import LabelledPhoto, PhotoSet
+from cracklib.photo import encode_jpeg, fit_within, read_photo
+from ui.errors import errors_told
+from ui.result import plain
+from ui.training.adding import intake
+from ui.training.photo_set import KINDS
+
+_PER_PAGE = 24
+_THUMBNAIL_PX = 320
+_FILTERS = {"all": "All", **KINDS, "alike": "Look alike"}
+
+
+@st.fragment
+def show_gallery(photos: PhotoSet, alike: list[list[LabelledPhoto]]) -> None:
+    """Thumbnails, a page at a time: to turn the page reruns this and nothing else.
+
+    ``alike`` are groups of near-duplicates.
+    """
+    if intake().photos_changed:
+        st.rerun()  # the counts above, and all that builds on them
+    chosen = st.segmented_control(
+        "Photos to show",
+        _FILTERS,
+        default="all",
+        required=True,
+        format_func=_FILTERS.get,
+        label_visibility="collapsed",
+        key="gallery-filter",
+        wrap=True,
+    )
+    group_of = {photo.digest: number for number, group in enumerate(alike, 1) for photo in group}
+    shown = [photo for photo in photos.photos if chosen in ("all", photo.label)]
+    if chosen == "alike":
+        shown = [photo for photo in photos.photos if photo.digest in group_of]
+        shown.sort(key=lambda photo: group_of[photo.digest])
+    if not shown:
+        st.caption("None.")
+        return
+    pages = st.empty()
+    n_pages = ceil(len(shown) / _PER_PAGE)
+    page = pages.pagination(n_pages, key=f"gallery-page-{chosen}") if n_pages > 1 else 1
+    with st.grid(min_column_width=150, key="gallery"):
+        for photo in shown[(page - 1) * _PER_PAGE : page * _PER_PAGE]:
+            _show_photo(photos, photo, group_of.get(photo.digest))
+
+
+def _show_photo(photos: PhotoSet, photo: LabelledPhoto, group: int | None) -> None:
+    key = f"label-{photo.digest[:16]}"
+    with st.container(gap="xxsmall", key=f"photo-{photo.digest[:16]}"):
+        with errors_told(st.caption):
+            st.image(_thumbnail(photos.path(photo)), width="stretch", alt=photo.name)
+        alike = f" · alike {group}" if group else ""
+        with st.container(horizontal=True, wrap=False, vertical_alignment="center", gap=None):
+            st.caption(plain(photo.name) + alike, width="stretch")
+            st.button(
+                "",
+                icon=":material/delete:",
+                type="tertiary",
+                help="Remove this photo",
+                key=f"remove-{photo.digest[:16]}",
+                on_click=_remove,
+                args=(photos, photo.digest),
+            )
+        st.segmented_control(
+            f"Label of {photo.name}",
+            KINDS,
+            default=photo.label,
+            required=True,
+            format_func=KINDS.get,
+            label_visibility="collapsed",
+            key=key,
+            on_change=_relabel,
+            args=(photos, photo.digest, key),
+            width="stretch",
+        )
+
+
+# Another tab may have removed the photo.
+
+
+def _relabel(photos: PhotoSet, digest: str, key: str) -> None:
+    intake().photos_changed = True
+    with errors_told(intake().tell), contextlib.suppress(KeyError):
+        photos.relabel(digest, st.session_state[key])
+
+
+def _remove(photos: PhotoSet, digest: str) -> None:
+    intake().photos_changed = True
+    with errors_told(intake().tell), contextlib.suppress(KeyError):
+        photos.remove(digest)
+
+
+@st.cache_data(show_spinner=False, max_entries=2000, ttl=3600)
+def _thumbnail(path: Path) -> bytes:
+    return encode_jpeg(fit_within(read_photo(path).pixels, _THUMBNAIL_PX), quality=80)

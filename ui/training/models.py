@@ -1,0 +1,202 @@
+"""The last part of the training page: the models to choose from, and what is known of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from cracklib.config import weights_path
+from cracklib.metrics import OVERALL
+from cracklib.store import SessionFolder
+from cracklib.weights import ModelCard, pack_model, read_card, unpack_upload
+from ui.errors import errors_told
+from ui.model import model_in_use, use_model
+from ui.own_folder import own_folder
+from ui.quality import estimate_text, quality_rows
+from ui.result import percent, plain
+
+_MAX_UPLOAD_MB = 70
+"""Enough for the weights in float32."""
+
+_STARTS = {"bundled": "the bundled model", "hed": "an edge detector", "imagenet": "ImageNet"}
+_WORDS = {"head": "head", "block5": "head, last block", "block4-5": "head, last two blocks"}
+_SETTINGS = {
+    "trainable": "Layers trained",
+    "epochs": "Epochs at most",
+    "patience": "Patience, epochs",
+    "batch_size": "Batch size, photos",
+    "optimizer": "Optimiser",
+    "learning_rate": "Learning rate",
+    "augmentation": "Augmentation",
+    "class_weights": "Class weights",
+}
+"""Of a card's recipe, what a person can set on this page; and how the rows are called."""
+
+
+def show_models(folder: SessionFolder | None) -> None:
+    """List the bundled model and those of the session: use, download, delete, upload."""
+    models = st.container()
+    with st.expander("Upload a model", icon=":material/upload:"):
+        _show_upload()
+    in_use = model_in_use()
+    with models:
+        _show_model(None, weights_path(), in_use)
+        for path in folder.models() if folder else []:
+            _show_model(path.stem, path, in_use, folder)
+
+
+def card_rows(card: ModelCard) -> dict[str, str]:
+    """What a card says, heading and text: where the model comes from and how it decides."""
+    recipe = card.recipe
+    rows = {
+        "Made": card.created or "–",
+        "Started from": card.start,
+        "Trained on": "; ".join(
+            f"{source}: "
+            + ", ".join(f"{count:,} {label.replace('_', ' ')}" for label, count in counts.items())
+            for source, counts in card.data.items()
+        )
+        or "–",
+    }
+    rows |= {title: _text(recipe[name]) for name, title in _SETTINGS.items() if name in recipe}
+    if isinstance(history := recipe.get("history"), list):
+        rows["Epochs run"] = f"{len(history)}"
+    rows |= {
+        "Seed": f"{card.seed}",
+        "Called a crack": f"from a probability of {percent(card.verdict_threshold)}",
+        "Made with": ", ".join(f"{name} {version}" for name, version in card.versions.items())
+        or "–",
+        "Weights": f"sha256 {card.sha256}",
+    }
+    return rows
+
+
+def summary(card: ModelCard, with_start: bool = True) -> str:
+    """A model in a sentence: when, from what, on how many photos, how good."""
+    parts = [f"made {card.created[:10]}"] if card.created else []
+    start = _STARTS.get(str(card.recipe.get("start")))
+    if start and with_start:
+        parts.append(f"from {start}")
+    if n_photos := sum(count for counts in card.data.values() for count in counts.values()):
+        parts.append(f"on {n_photos:,} photos")
+    made = ", ".join(parts)
+    made = f"{made[0].upper()}{made[1:]}. " if made else ""
+    estimate = card.quality.get(OVERALL, {}).get("balanced_accuracy")
+    if not isinstance(estimate, Mapping):
+        return plain(f"{made}Not measured on held-out photos.")
+    return plain(f"{made}Balanced accuracy on held-out photos: {estimate_text(estimate)}.")
+
+
+def _show_model(
+    name: str | None, path: Path, in_use: str | None, folder: SessionFolder | None = None
+) -> None:
+    """``name`` of None is the bundled model, which can't be deleted."""
+    key = name or ""
+    with st.container(border=True):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            title = "Bundled model" if name is None else plain(name)
+            st.markdown(f"**{title}**", width="content")
+            if name == in_use:
+                st.badge("In use", icon=":material/check:", color="green")
+        card = None
+        with errors_told(st.error):
+            card = read_card(path)
+            st.caption(summary(card, with_start=name is not None))
+        with st.container(horizontal=True):
+            st.button(
+                "Use",
+                key=f"use-{key}",
+                type="primary",
+                disabled=name == in_use or card is None,
+                on_click=_use,
+                args=(name,),
+            )
+            st.download_button(
+                "Download",
+                lambda: pack_model(path),
+                key=f"download-{key}",
+                file_name=f"{path.stem}.zip",
+                mime="application/zip",
+                icon=":material/download:",
+                on_click="ignore",
+                disabled=card is None,
+                help="A zip with the weights and their card.",
+            )
+            if folder and name:
+                with st.popover("Delete", icon=":material/delete:"):
+                    st.markdown(f"Delete ‘{plain(name)}’? This can't be undone.")
+                    st.button(
+                        "Delete it",
+                        key=f"delete-{key}",
+                        type="primary",
+                        on_click=_delete,
+                        args=(folder, name),
+                    )
+        if card:
+            with st.expander("Card"):
+                st.html(_rows_html(card_rows(card)))
+                if card.quality:
+                    st.caption(
+                        "Measured on held-out photos, by source; 95 % intervals in brackets."
+                    )
+                    st.table(quality_rows(card.quality))
+
+
+def _show_upload() -> None:
+    n_added = st.session_state.setdefault("models_added", 0)
+    with st.form(f"upload-model-{n_added}", border=False):
+        st.caption(
+            "The zip that Download gives, or a .safetensors file together with its .json card. "
+            "Files that can hold code are never opened."
+        )
+        st.file_uploader(
+            "Model files",
+            accept_multiple_files=True,
+            max_upload_size=_MAX_UPLOAD_MB,
+            key=f"model-files-{n_added}",
+            label_visibility="collapsed",
+        )
+        st.text_input(
+            "Name", max_chars=40, key=f"model-name-{n_added}", placeholder="As the file is called"
+        )
+        st.form_submit_button("Add the model", on_click=_upload, args=(n_added,))
+    if problem := st.session_state.pop("model_problem", None):
+        st.error(problem, icon=":material/error:")
+
+
+def _upload(n_added: int) -> None:
+    files = st.session_state[f"model-files-{n_added}"]
+    name = st.session_state[f"model-name-{n_added}"].strip()
+    with errors_told(lambda message: st.session_state.update(model_problem=message)):
+        encoded, card_text = unpack_upload([(file.name, file.getvalue()) for file in files])
+        name = name or Path(files[0].name).stem
+        own_folder().add_model(name, encoded, card_text)
+        st.session_state.models_added += 1
+        st.toast(f"‘{plain(name)}’ is here. Press Use to let it judge.")
+
+
+def _use(name: str | None) -> None:
+    with errors_told(st.toast):
+        use_model(name)
+        title = f"‘{plain(name)}’" if name else "The bundled model"
+        st.toast(f"{title} judges your photos from now on, also the one shown on Inspect.")
+
+
+def _delete(folder: SessionFolder, name: str) -> None:
+    with errors_told(st.toast):
+        folder.delete_model(name)
+
+
+def _rows_html(rows: Mapping[str, str]) -> str:
+    items = "".join(f"<dt>{title}</dt><dd>{escape(text)}</dd>" for title, text in rows.items())
+    return f"<dl class='card-rows'>{items}</dl>"
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else _WORDS.get(str(value), str(value))
