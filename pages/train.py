@@ -16,10 +16,10 @@ from ui.training.settings import show_settings
 
 
 @contextmanager
-def part(title: str) -> Iterator[None]:
-    """A box for one part of the story, which may fail without the others."""
-    with st.container(border=True, key=f"part-{title[0]}"):
-        st.header(title, anchor=False)
+def part(number: int, title: str) -> Iterator[None]:
+    """Inside the box of one part of the story, which may fail without the others."""
+    with boxes[number]:
+        st.header(f"{number} · {title}", anchor=False)
         with errors_told(st.error):
             yield
 
@@ -33,22 +33,24 @@ st.markdown(
     "seen by you alone and are deleted a day after your last visit."
 )
 
+boxes = {number: st.container(border=True, key=f"part-{number}") for number in range(1, 5)}
+
 split = None
-with part("1 · Photos"):
+with part(1, "Photos"):
     split = show_photos(own_folder(create=False))
 
 folder = own_folder(create=False)
-with part("2 · Training"):
+with part(2, "Training"):
     if folder and split:
         show_settings(folder, split)
     else:
         st.caption("Starts with photos of both kinds, cracked and not.")
 
-with part("3 · Runs"):
+with part(4, "Your models"):
+    show_models(folder)
+
+with part(3, "Runs"):  # last, because comparing two models takes a while
     if folder and jobs_of(folder):
         show_runs(folder)
     else:
         st.caption("What you train is seen here while it runs, and compared when it is done.")
-
-with part("4 · Your models"):
-    show_models(folder)
