@@ -76,7 +76,7 @@ far. From **{percent(card.verdict_threshold)}** up the verdict is “Crack found
 - Your browser finds that folder again by a random token in a cookie, which is set when you first
   keep something there, and not before.
 - The folder is deleted a day after your last use of it, or at once with *Delete everything of
-  mine*, a button that is here once there is something to delete.
+  mine*, which is below once there is something to delete.
 """
     )
     show_deletion()

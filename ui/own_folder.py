@@ -77,10 +77,10 @@ def keep_cookie() -> None:
 
 
 def show_deletion() -> None:
-    """A button to delete all that this session keeps, where it keeps anything."""
+    """A way to delete all that this session keeps, where it keeps anything."""
     if own_folder(create=False) is None:
         return
-    with st.popover("Delete everything of mine", icon=":material/delete_forever:"):
+    with st.expander("Delete everything of mine", icon=":material/delete_forever:"):
         st.markdown(
             "Deletes your photos, models and runs from this server, ends a run that is under way, "
             "and removes the cookie. This can't be undone."
