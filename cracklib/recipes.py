@@ -70,15 +70,21 @@ _DEFAULT = Recipe(
     label_smoothing=0.02,
     cell_weight=0.1,
     augmentation="rendered",
-    variants=(160, 160, 160, 224),
-    mix=Mix(per_class_min=200, per_class_max=400, pairs=1500, mosaics=300),
+    variants=(160, 160, 160, 160, 224, 224),
+    mix=Mix(per_class_min=400, per_class_max=800, pairs=1800, mosaics=400),
     class_weights=False,
     patience=0,
 )
 
 RECIPES = {
     "default": _DEFAULT,
-    "quick": replace(_DEFAULT, name="quick", epochs=3, variants=(160,)),
+    "quick": replace(
+        _DEFAULT,
+        name="quick",
+        epochs=3,
+        variants=(160,),
+        mix=Mix(per_class_min=200, per_class_max=400, pairs=1200, mosaics=300),
+    ),
     "article": replace(
         _DEFAULT,
         name="article",

@@ -1,9 +1,10 @@
 """Rendered cracks, walls and look-alikes: training pairs, practice sets and sample photos.
 
-``render_crack`` draws a crack on an uncracked photo, ``render_wall`` an uncracked wall from
-nothing, ``render_lines`` things on a photo that are thin and dark yet no crack. All three composite
-the same way, so that a network can tell them apart only by shape. Every picture follows from the
-random generator given: same seed, same picture.
+``render_crack`` draws a crack on an uncracked photo, ``graft_crack`` puts one there that was taken
+from another photo, ``render_wall`` renders an uncracked wall from nothing, ``render_lines`` things
+on a photo that are thin and dark yet no crack. All composite alike, so that a network can tell them
+apart only by shape. ``tilt`` and ``join_surfaces`` make scenes of close-ups. Every picture follows
+from the random generator given: same seed, same picture.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ CRACK_KINDS: tuple[CrackKind, ...] = get_args(CrackKind)
 WallKind = Literal["plaster", "concrete", "brick", "stone", "tile", "planks"]
 WALL_KINDS: tuple[WallKind, ...] = get_args(WallKind)
 
-LineKind = Literal["wire", "joints", "branch", "edge", "shadow", "stain", "text"]
+LineKind = Literal["wire", "joints", "branch", "edge", "shadow", "stain", "text", "plants"]
 LINE_KINDS: tuple[LineKind, ...] = get_args(LineKind)
 
 Size = tuple[int, int]
@@ -74,8 +75,85 @@ def render_crack(
     return _engrave(chipped, coverage, rng, width, light=light), coverage >= 1 / 3
 
 
+def graft_crack(
+    pixels: Pixels, donor: Pixels, rng: np.random.Generator
+) -> tuple[Pixels, NDArray[np.bool_]] | None:
+    """Take the crack of ``donor``, a close-up of a plain surface, and put it on a photo.
+
+    A crack is taken as the factor by which it darkens what is around it, turned, stretched, scaled
+    and laid over ``pixels``; there it fades out where the donor ended. Returns as ``render_crack``
+    does, or None where no single long dark line stands out from ``donor``.
+    """
+    factor = _crack_factor(donor)
+    if factor is None:
+        return None
+    height, width = size = pixels.shape[:2]
+    side = float(np.exp(rng.uniform(np.log(0.35), np.log(1.5)))) * min(size)
+    # Enlarged further, it would be softer than what is around.
+    scale = min(side / min(factor.shape), 1.3) * np.exp(rng.uniform(-0.2, 0.2, 2))
+    angle = rng.uniform(0, 2 * np.pi)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    matrix = turn @ np.diag(scale * rng.choice((-1, 1), 2))
+    middle = np.array(factor.shape[::-1]) / 2
+    at = rng.uniform(0.2, 0.8, 2) * (width, height)
+    placed = cv2.warpAffine(
+        1 - factor,
+        np.column_stack([matrix, at - matrix @ middle]),
+        (width, height),
+        flags=cv2.INTER_AREA if side < min(factor.shape) else cv2.INTER_LINEAR,
+    )
+    depth = np.clip(placed * rng.uniform(0.7, 1.4), 0, 0.95)
+    return _to_pixels(pixels * (1 - depth)[..., None]), depth > 0.12
+
+
+def tilt(pixels: Pixels, rng: np.random.Generator) -> Pixels:
+    """The surface seen at an angle, uint8 RGB of the same size, mirrored beyond its border."""
+    height, width = pixels.shape[:2]
+    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
+    seen = corners + rng.uniform(-0.1, 0.1, (4, 2)) * (width, height)
+    far = rng.uniform(0.0, 0.7)
+    # The far edge, any of the four, is drawn together, so that more of the surface shows there.
+    edge = int(rng.integers(4))
+    a, b = edge, (edge + 1) % 4
+    middle = (seen[a] + seen[b]) / 2
+    seen[[a, b]] += far * 0.5 * (middle - seen[[a, b]])
+    matrix = cv2.getPerspectiveTransform(corners, seen.astype(np.float32))
+    tilted = cv2.warpPerspective(
+        pixels, matrix, (width, height), flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REFLECT_101
+    )
+    return np.asarray(tilted, np.uint8)
+
+
+def join_surfaces(first: Pixels, second: Pixels, rng: np.random.Generator) -> Pixels:
+    """Two surfaces of one size that meet: a corner, a kerb, steps, a wall above its pavement.
+
+    uint8 RGB (height, width, 3). Each has its own light; along the edge runs a shadow, or nothing.
+    """
+    height, width = size = first.shape[:2]
+    rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
+    angle = rng.choice((0.0, np.pi / 2)) + rng.normal(0, 0.25)
+    along = np.cos(angle) * (columns - width / 2) + np.sin(angle) * (rows - height / 2)
+    along += rng.uniform(0, 0.006) * min(size) * _noise(rng, size, min(size) / 8)
+    if rng.random() < 0.25:
+        tread, riser = rng.uniform(0.12, 0.35, 2) * min(size)
+        phase = np.mod(along + rng.uniform(0, 1) * min(size), tread + riser)
+        share = _smooth_step(phase - tread, -0.7, 0.7) * _smooth_step(tread + riser - phase, 0, 1.4)
+        to_edge = np.minimum(np.abs(phase - tread), np.minimum(phase, tread + riser - phase))
+    else:
+        to_edge = along - rng.uniform(-0.35, 0.35) * min(size)
+        share = _smooth_step(to_edge, -0.7, 0.7)
+    light = rng.uniform(0.45, 1.0, 2)
+    light /= light.max()
+    lit = first * light[0] * (1 - share)[..., None] + second * light[1] * share[..., None]
+    reach = float(np.exp(rng.uniform(np.log(0.004), np.log(0.12)))) * min(size)
+    shadow = np.exp(-np.abs(to_edge) / reach) * rng.choice((0.0, rng.uniform(0.2, 0.8)))
+    return _to_pixels(lit * (1 - shadow)[..., None])
+
+
 def render_lines(pixels: Pixels, rng: np.random.Generator, kind: LineKind | None = None) -> Pixels:
-    """Draw what has lines but no crack: cables, joints, a branch, edges, shadow, stains, text."""
+    """Draw what has lines but no crack: cables, joints, a branch, edges, shadow, stains, text,
+    plants.
+    """
     size = pixels.shape[:2]
     side = min(size)
     kind = kind or LINE_KINDS[rng.integers(len(LINE_KINDS))]
@@ -89,6 +167,8 @@ def render_lines(pixels: Pixels, rng: np.random.Generator, kind: LineKind | None
         return _fold(pixels, rng, width)
     if kind == "stain":
         return _stain(pixels, rng)
+    if kind == "plants":
+        return _plants(pixels, rng)
     if kind == "text":
         layer = np.zeros(size, np.uint8)
         for _ in range(rng.integers(1, 4)):
@@ -316,6 +396,34 @@ def _crack_widths(
     return widths
 
 
+def _crack_factor(donor: Pixels) -> FloatArray | None:
+    """By how much a crack darkens each pixel of ``donor``, float32 (height, width) in (0, 1].
+
+    None where the dark pixels are not, for the most part, one long thin piece.
+    """
+    grey = donor.mean(axis=2)
+    size = grey.shape
+    around = cv2.medianBlur(np.asarray(grey, np.uint8), (min(size) // 3) | 1)
+    factor = np.minimum(grey / np.maximum(around, 1), 1).astype(np.float32)
+    dark = (cv2.GaussianBlur(factor, (0, 0), 0.8) < 0.82).astype(np.uint8)
+    count, pieces, stats, _ = cv2.connectedComponentsWithStats(dark)
+    if count < 2:
+        return None
+    largest = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
+    area = int(stats[largest, cv2.CC_STAT_AREA])
+    reach = max(stats[largest, cv2.CC_STAT_WIDTH], stats[largest, cv2.CC_STAT_HEIGHT])
+    long = reach > 0.6 * min(size)
+    alone = area > 0.6 * int(dark.sum()) and 0.002 < area / grey.size < 0.12
+    if not (long and alone):
+        return None
+    near = cv2.dilate((pieces == largest).astype(np.float32), np.ones((5, 5)))
+    strength = cv2.GaussianBlur(near, (0, 0), 1.2)
+    rows = np.minimum(np.arange(size[0]), np.arange(size[0])[::-1])[:, None]
+    columns = np.minimum(np.arange(size[1]), np.arange(size[1])[::-1])[None, :]
+    strength *= _smooth_step(np.minimum(rows, columns) / min(size), 0.0, 0.15)
+    return np.asarray(1 - (1 - factor) * strength, np.float32)
+
+
 # ------------------------------------------------------- look-alikes: where their lines run
 
 
@@ -509,6 +617,32 @@ def _stain(pixels: Pixels, rng: np.random.Generator) -> Pixels:
     patch = _smooth_step(spread, 0.3, 0.3 + soft)
     tint = rng.uniform(0.4, 1.4) * rng.uniform(0.85, 1.1, 3)
     return _to_pixels(pixels * (1 + (tint - 1) * patch[..., None] * rng.uniform(0.4, 1)))
+
+
+def _plants(pixels: Pixels, rng: np.random.Generator) -> Pixels:
+    """Moss in patches, or leaves and blades of grass in clumps, each with its shadow."""
+    height, width = size = pixels.shape[:2]
+    side = min(size)
+    green = rng.uniform((35, 50, 15), (120, 140, 70))
+    if rng.random() < 0.5:
+        grown = _noise(rng, size, side / 4) + 0.6 * _noise(rng, size, side / 25)
+        cover = _smooth_step(grown, 0.6, 1.0) * rng.uniform(0.5, 1.0)
+        tone = 1 + 0.25 * _noise(rng, size, 1.5)
+        photo = pixels.astype(np.float32)
+        return _to_pixels(photo + (green * tone[..., None] - photo) * cover[..., None])
+    canvas = pixels.copy()
+    clump = rng.uniform(0, 1, 2) * (width, height)
+    for _ in range(rng.integers(10, 80)):
+        at = clump + rng.normal(0, 0.2, 2) * side
+        length = rng.uniform(0.02, 0.12) * side
+        thick = length * rng.choice((0.08, 0.5))
+        axes = (max(1, round(length)), max(1, round(thick)))
+        angle = float(rng.uniform(0, 360))
+        colour = green * rng.uniform(0.5, 1.4)
+        for shift, paint in ((0.015 * side, colour * 0.25), (0.0, colour)):
+            centre = (round(at[0] + shift), round(at[1] + shift))
+            cv2.ellipse(canvas, centre, axes, angle, 0, 360, paint.tolist(), -1, cv2.LINE_AA)
+    return np.asarray(canvas, np.uint8)
 
 
 def _engrave(

@@ -16,17 +16,33 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from cracklib.architecture import STRIDE
 from cracklib.config import INPUT_SIZE
 from cracklib.dataset import LabelledFile
 from cracklib.photo import read_photo
 from cracklib.preprocess import resize_to_input
-from cracklib.synthesis import render_crack, render_lines, render_wall
-from cracklib.types import Pixels
+from cracklib.synthesis import (
+    graft_crack,
+    join_surfaces,
+    render_crack,
+    render_lines,
+    render_wall,
+    tilt,
+)
+from cracklib.types import FloatArray, Pixels
 
 NO_CRACK, CRACK = 0, 1
 
-PAIRS_ON_WALLS = 0.5
+PAIRS_ON_WALLS = 0.3
 """Share of the pairs whose wall is rendered too; the others use uncracked photos."""
+PAIRS_OF_TWO = 0.25
+"""Share of the pairs on photos that show two of them, meeting in an edge."""
+GRAFTED = 0.4
+"""Share of the pairs whose crack is taken from a cracked photo, where it can be, and not drawn."""
+DONORS = ("concrete", "slab")
+"""Sources of plain surfaces, whose cracks can be told from all else."""
+DRAWN_AT_PX = 320
+"""Photos are shrunk to this before a crack is drawn on them: finer cracks would not be seen."""
 
 
 @dataclass(frozen=True)
@@ -34,15 +50,16 @@ class View:
     """A picture to be made.
 
     ``whole``: the photo as served; ``plain``: the photo moved and flipped a little; ``photo``: a
-    crop with other colours; ``mosaic``: four photos as one; ``pair``: an uncracked photo, or with
-    no ``files`` a rendered wall, that shares its ``seed`` with another view and differs from it in
-    the crack alone.
+    crop with other colours; ``mosaic``: four photos as one; ``pair``: one or two uncracked photos,
+    or with no ``files`` a rendered wall, that shares its ``seed`` with another view and differs
+    from it in the crack alone, which is that of ``donor`` if there is one.
     """
 
     kind: Literal["whole", "plain", "photo", "mosaic", "pair"]
     label: int
     files: tuple[LabelledFile, ...]
     seed: int
+    donor: LabelledFile | None = None
 
 
 @dataclass(frozen=True)
@@ -100,10 +117,13 @@ def plan_views(files: Sequence[LabelledFile], mix: Mix, seed: Sequence[int]) -> 
             drawn[int(rng.integers(4))] = _draw(whole[CRACK], rng)
         views.append(View("mosaic", label, tuple(drawn), _seed(rng)))
 
+    donors = [cells[source, CRACK] for source in DONORS if (source, CRACK) in cells]
     for _ in range(mix.pairs):
-        base = () if rng.random() < PAIRS_ON_WALLS else (_draw(whole[NO_CRACK], rng),)
+        shown = 0 if rng.random() < PAIRS_ON_WALLS else 2 if rng.random() < PAIRS_OF_TWO else 1
+        base = tuple(_draw(whole[NO_CRACK], rng) for _ in range(shown))
+        donor = _draw(donors, rng) if donors and rng.random() < GRAFTED else None
         shared = _seed(rng)
-        views += [View("pair", label, base, shared) for label in (NO_CRACK, CRACK)]
+        views += [View("pair", label, base, shared, donor) for label in (NO_CRACK, CRACK)]
     return views
 
 
@@ -121,9 +141,38 @@ def make_view(view: View) -> Picture:
     elif view.kind == "plain":
         pixels = _shift_a_little(photos[0], rng)
     else:
-        # Cutting more from a cracked photo could cut the crack away and leave its label.
-        pixels = _recolour(_crop(photos[0], rng, 0.4 if view.label == NO_CRACK else 0.7), rng)
+        pixels = _recolour(_close_up(photos[0], view.label, rng), rng)
     return Picture(pixels, _truth_of(view.label, INPUT_SIZE))
+
+
+def make_input(view: View, side_px: int) -> tuple[Pixels, NDArray[np.int8]]:
+    """The picture of ``view`` as the network sees it at ``side_px`` pixels a side, and its cells.
+
+    uint8 RGB (side, side, 3) and, of the feature map's cells, what ``crack_cells`` says. Raises
+    ``PhotoError``.
+    """
+    picture = make_view(view)
+    pixels = cv2.resize(picture.pixels, (side_px, side_px), interpolation=cv2.INTER_AREA)
+    return np.asarray(pixels, np.uint8), crack_cells(picture.truth, side_px // STRIDE)
+
+
+def crack_cells(truth: NDArray[np.int8], side: int) -> NDArray[np.int8]:
+    """Where a feature map should see a crack, int8 (side, side), from ``Picture.truth``.
+
+    A cell is cracked where at least a fiftieth of its pixels are. Cells beside a cracked one are
+    unknown, like those with unknown pixels: their receptive fields hold the crack too.
+    """
+
+    def share(part: NDArray[np.bool_]) -> FloatArray:
+        size = (side, side)
+        return np.asarray(cv2.resize(part.astype(np.float32), size, interpolation=cv2.INTER_AREA))
+
+    cracked = share(truth == CRACK)
+    cells = np.full((side, side), NO_CRACK, np.int8)
+    cells[cv2.dilate(cracked, np.ones((3, 3))) > 0] = UNKNOWN
+    cells[share(truth == UNKNOWN) > 0] = UNKNOWN
+    cells[cracked >= 0.02] = CRACK
+    return cells
 
 
 def _truth_of(label: int, size: tuple[int, int]) -> NDArray[np.int8]:
@@ -132,31 +181,59 @@ def _truth_of(label: int, size: tuple[int, int]) -> NDArray[np.int8]:
 
 
 def _make_pair_half(view: View, photos: list[Pixels], rng: np.random.Generator) -> Picture:
-    for_wall, for_crack, for_colour = rng.spawn(3)
-    if photos:
-        pixels = _cut(photos[0], for_wall, 0.4)
-    else:
-        side = int(for_wall.choice((112, 160, 224, 320)))
-        pixels = render_wall(for_wall, (side, side))
-    if for_wall.random() < 0.4:
-        pixels = render_lines(pixels, for_wall)
+    for_wall, for_lines, for_crack, for_colour = rng.spawn(4)
+    pixels = _base(photos, for_wall)
+    with_lines = for_lines.random() < 0.45
+    lines_last = for_lines.random() < 0.5
+    if with_lines and not lines_last:
+        pixels = render_lines(pixels, for_lines)
     truth = _truth_of(NO_CRACK, INPUT_SIZE)
     # The crack is drawn at the photo's own resolution: enlarged, it is as soft as what is around.
     if view.label == CRACK:
-        pixels, mask = _crack_visibly(pixels, for_crack)
+        donor = read_photo(view.donor.path).pixels if view.donor else None
+        pixels, mask = _crack_visibly(pixels, donor, for_crack)
         covered = cv2.resize(
             mask.astype(np.float32), INPUT_SIZE[::-1], interpolation=cv2.INTER_AREA
         )
         truth[covered > 0.3] = CRACK
+    if with_lines and lines_last:
+        pixels = render_lines(pixels, for_lines)
     return Picture(_recolour(resize_to_input(pixels), for_colour), truth)
 
 
-def _crack_visibly(pixels: Pixels, rng: np.random.Generator) -> tuple[Pixels, NDArray[np.bool_]]:
+def _base(photos: list[Pixels], rng: np.random.Generator) -> Pixels:
+    """What a pair shows beside its crack: a rendered wall, a photo, or two that meet in an edge."""
+    if not photos:
+        side = int(rng.choice((112, 160, 224, 320)))
+        return render_wall(rng, (side, side))
+    shown = [_shrink(_cut(photo, rng, 0.4), DRAWN_AT_PX) for photo in photos]
+    shown = [tilt(pixels, rng) if rng.random() < 0.4 else pixels for pixels in shown]
+    if len(shown) == 1:
+        return shown[0]
+    size = shown[0].shape[1::-1]
+    second = cv2.resize(shown[1], size, interpolation=cv2.INTER_AREA)
+    return join_surfaces(shown[0], np.asarray(second, np.uint8), rng)
+
+
+def _shrink(pixels: Pixels, side_px: int) -> Pixels:
+    """At most ``side_px`` on the longer side."""
+    scale = side_px / max(pixels.shape[:2])
+    if scale >= 1:
+        return pixels
+    smaller = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    return np.asarray(smaller, np.uint8)
+
+
+def _crack_visibly(
+    pixels: Pixels, donor: Pixels | None, rng: np.random.Generator
+) -> tuple[Pixels, NDArray[np.bool_]]:
     """A crack that can be seen, and its mask: drawn again where it drowns in what is around."""
     grey = pixels.mean(axis=2, dtype=np.float32)
     grain = float((grey - cv2.GaussianBlur(grey, (0, 0), 2)).std())
-    for _ in range(4):
-        cracked, mask = render_crack(pixels, rng)
+    for attempt in range(6):
+        grafted = graft_crack(pixels, donor, rng) if donor is not None and attempt < 2 else None
+        width_px = None if attempt < 4 else 4.0 * attempt - 10
+        cracked, mask = grafted or render_crack(pixels, rng, width_px=width_px)
         change = np.abs(cracked.mean(axis=2) - grey)[mask]
         if change.size > 0.002 * grey.size and change.mean() > 10 + 0.7 * grain:
             break
@@ -191,6 +268,13 @@ def _shift_a_little(pixels: Pixels, rng: np.random.Generator) -> Pixels:
         resize_to_input(pixels), turn, (width, height), borderMode=cv2.BORDER_REPLICATE
     )
     return _flip(np.asarray(moved, np.uint8), rng, upright=True)
+
+
+def _close_up(pixels: Pixels, label: int, rng: np.random.Generator) -> Pixels:
+    """A crop at the input size, some seen at an angle."""
+    # Cutting more from a cracked photo could cut the crack away and leave its label.
+    cropped = _crop(pixels, rng, 0.4 if label == NO_CRACK else 0.7)
+    return tilt(cropped, rng) if rng.random() < 0.15 else cropped
 
 
 def _crop(pixels: Pixels, rng: np.random.Generator, smallest: float) -> Pixels:

@@ -15,9 +15,11 @@ from cracklib.synthesis import (  # noqa: E402
     LINE_KINDS,
     WALL_KINDS,
     WallKind,
+    join_surfaces,
     render_crack,
     render_lines,
     render_wall,
+    tilt,
 )
 from cracklib.types import Pixels  # noqa: E402
 
@@ -46,5 +48,13 @@ for crack in CRACK_KINDS:
     ]
     rows.append(row(cracked, f"the same walls, {crack} crack"))
 lines = [render_lines(wall(5, "plaster"), np.random.default_rng(4), kind) for kind in LINE_KINDS]
-rows.append(row(lines[:6], "no cracks: " + ", ".join(LINE_KINDS[:6])))
+half = len(LINE_KINDS) // 2 + 2
+rows.append(row(lines[:half], "no cracks: " + ", ".join(LINE_KINDS[:half])))
+scenes = [tilt(wall(7, kind), np.random.default_rng(8)) for kind in WALL_KINDS[2:4]]
+scenes += [
+    join_surfaces(wall(7, first), wall(9, second), np.random.default_rng(11 + place))
+    for place, (first, second) in enumerate((WALL_KINDS[1:3], WALL_KINDS[3:5]))
+]
+rest = lines[half:]
+rows.append(row(rest + scenes, "; ".join((", ".join(LINE_KINDS[half:]), "tilted", "joined"))))
 (ROOT / "docs" / "renderer.jpg").write_bytes(encode_jpeg(np.vstack(rows)))

@@ -6,9 +6,12 @@ from cracklib.synthesis import (
     CRACK_KINDS,
     LINE_KINDS,
     WALL_KINDS,
+    graft_crack,
+    join_surfaces,
     render_crack,
     render_lines,
     render_wall,
+    tilt,
 )
 
 PLAIN = np.full((160, 224, 3), 180, np.uint8)
@@ -78,7 +81,10 @@ def test_walls_have_the_size_asked_for_and_some_texture(kind, size):
 def test_same_seed_same_picture(seed):
     def render() -> tuple[np.ndarray, np.ndarray]:
         rng = generator(seed)
-        pixels, mask = render_crack(render_lines(render_wall(rng, (120, 90)), rng), rng)
+        wall = join_surfaces(
+            render_wall(rng, (120, 90)), tilt(render_wall(rng, (120, 90)), rng), rng
+        )
+        pixels, mask = render_crack(render_lines(wall, rng), rng)
         return pixels, mask
 
     for first, second in zip(render(), render(), strict=True):
@@ -100,3 +106,68 @@ def test_a_stepped_crack_follows_the_joints_of_the_photo():
         grid[render_crack(tiles, generator(seed), "stepped", 2)[1]].mean() for seed in range(20)
     ]
     assert np.mean(on_grid) > 1.5 * grid.mean()
+
+
+def crossed_by(*lines: tuple[int, int]) -> np.ndarray:
+    """A plain grey close-up, 200 px a side, with dark lines from top to bottom at (column, px)."""
+    donor = np.full((200, 200, 3), 170, np.uint8)
+    for column, width_px in lines:
+        donor[:, column : column + width_px] = 60
+    return donor
+
+
+def test_a_grafted_crack_darkens_the_photo_where_its_mask_says():
+    grafts = [graft_crack(PLAIN, crossed_by((100, 4)), generator(seed)) for seed in range(12)]
+    seen = 0
+    for pixels, mask in grafts:
+        assert pixels.shape == PLAIN.shape
+        assert mask.shape == PLAIN.shape[:2]
+        darker = PLAIN.astype(int).mean(axis=2) - pixels.mean(axis=2)
+        assert (darker >= 0).all()
+        assert (darker[mask] > 10).all()
+        assert darker[~mask].max(initial=0) < 40
+        seen += mask.sum() > 100
+    assert seen >= 10
+
+
+def test_a_grafted_crack_fades_out_where_its_donor_ended():
+    """Cut off along the donor's border, it would end in a straight edge that no crack has."""
+    large = np.full((900, 900, 3), 180, np.uint8)
+    pixels, mask = graft_crack(large, crossed_by((100, 6)), generator(1))
+    rows, columns = np.nonzero(mask)
+    assert 0 < rows.min() < rows.max() < 899 or 0 < columns.min() < columns.max() < 899
+    steps = np.abs(np.diff(pixels.mean(axis=2), axis=0)), np.abs(np.diff(pixels.mean(axis=2)))
+    ends = np.argsort(np.hypot(rows - rows.mean(), columns - columns.mean()))[-20:]
+    for row, column in zip(rows[ends], columns[ends], strict=True):
+        assert steps[0][row - 1 : row + 1, column].max() < 40
+        assert steps[1][row, column - 1 : column + 1].max() < 40
+
+
+@pytest.mark.parametrize(
+    "donor",
+    [
+        pytest.param(crossed_by(), id="no crack"),
+        pytest.param(crossed_by((50, 4), (100, 4), (150, 4)), id="several lines, as of joints"),
+        pytest.param(crossed_by((60, 80)), id="half of it dark"),
+    ],
+)
+def test_nothing_is_grafted_from_what_shows_no_single_crack(donor):
+    assert graft_crack(PLAIN, donor, generator()) is None
+
+
+def test_a_tilted_surface_keeps_its_size_and_tones():
+    wall = render_wall(generator(), (120, 160), "brick")
+    for seed in range(6):
+        tilted = tilt(wall, generator(seed))
+        assert tilted.shape == wall.shape
+        assert not np.array_equal(tilted, wall)
+        assert abs(tilted.mean() - wall.mean()) < 25
+
+
+def test_two_joined_surfaces_both_show():
+    dark, light = np.full((120, 160, 3), 90, np.uint8), np.full((120, 160, 3), 220, np.uint8)
+    for seed in range(8):
+        joined = join_surfaces(dark, light, generator(seed))
+        assert joined.shape == dark.shape
+        spread = np.percentile(joined, 95) - np.percentile(joined, 5)
+        assert spread > 20

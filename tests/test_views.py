@@ -75,6 +75,22 @@ def test_pairs_are_never_made_from_cracked_photos(files):
             assert all(file.label == NO_CRACK for file in view.files)
 
 
+def test_some_pairs_take_their_crack_from_a_photo_of_a_plain_surface(files):
+    donor = next(file for file in files if file.label == CRACK)
+    plain = LabelledFile(donor.path, CRACK, "concrete")
+    views = plan_views([*files, plain], Mix(4, 6, pairs=40, mosaics=0), [0])
+    donors = [view.donor for view in views if view.kind == "pair"]
+    assert set(donors) == {None, plain}
+    assert donors[::2] == donors[1::2]
+    # Bricks have joints, which can't be told from their cracks.
+    assert not any(view.donor for view in plan_views(files, MIX, [0]))
+
+
+def test_pairs_show_rendered_walls_photos_and_two_photos_at_once(files):
+    views = plan_views(files, Mix(4, 6, pairs=60, mosaics=0), [0])
+    assert {len(view.files) for view in views if view.kind == "pair"} == {0, 1, 2}
+
+
 def test_the_plan_and_its_pictures_follow_from_the_seed(files):
     assert plan_views(files, MIX, [3, 1]) == plan_views(files, MIX, [3, 1])
     assert plan_views(files, MIX, [3, 1]) != plan_views(files, MIX, [3, 2])
