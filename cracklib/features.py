@@ -7,10 +7,12 @@ instead of computing it again in every epoch.
 from __future__ import annotations
 
 import math
+import multiprocessing
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -25,7 +27,7 @@ from cracklib.errors import TrainingError
 from cracklib.preprocess import preprocess_pixels
 from cracklib.recipes import Trainable
 from cracklib.types import FloatArray, Pixels, Progress
-from cracklib.views import CRACK, NO_CRACK, UNKNOWN, View, make_view
+from cracklib.views import View, make_input
 
 BOUNDARIES: dict[Trainable, str] = {
     "head": "average",
@@ -51,25 +53,6 @@ def split_model(model: keras.Model, trainable: Trainable) -> tuple[keras.Model, 
     prefix.trainable = False
     tail.trainable = True
     return prefix, tail
-
-
-def crack_cells(truth: NDArray[np.int8], side: int) -> NDArray[np.int8]:
-    """Where a feature map should see a crack, int8 (side, side), from ``Picture.truth``.
-
-    A cell is cracked where at least a fiftieth of its pixels are. Cells beside a cracked one are
-    unknown, like those with unknown pixels: their receptive fields hold the crack too.
-    """
-
-    def share(part: NDArray[np.bool_]) -> FloatArray:
-        size = (side, side)
-        return np.asarray(cv2.resize(part.astype(np.float32), size, interpolation=cv2.INTER_AREA))
-
-    cracked = share(truth == CRACK)
-    cells = np.full((side, side), NO_CRACK, np.int8)
-    cells[cv2.dilate(cracked, np.ones((3, 3))) > 0] = UNKNOWN
-    cells[share(truth == UNKNOWN) > 0] = UNKNOWN
-    cells[cracked >= 0.02] = CRACK
-    return cells
 
 
 class Batch(NamedTuple):
@@ -178,18 +161,21 @@ def _make_ahead(
 ) -> Iterator[list[tuple[Pixels, NDArray[np.int8]]]]:
     """Pixels and cells of ``views`` in chunks, the next made while one is used."""
 
-    def make(view: View) -> tuple[Pixels, NDArray[np.int8]]:
-        picture = make_view(view)
-        size = (side_px, side_px)
-        pixels = cv2.resize(picture.pixels, size, interpolation=cv2.INTER_AREA)
-        return np.asarray(pixels, np.uint8), crack_cells(picture.truth, side_px // STRIDE)
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        ahead: list[Future[tuple[Pixels, NDArray[np.int8]]]] = []
-        for start in range(0, len(views), _CHUNK):
-            coming = [pool.submit(make, view) for view in views[start : start + _CHUNK]]
+    # Processes, for half of drawing is Python; spawned, for TensorFlow doesn't survive a fork.
+    spawn = multiprocessing.get_context("spawn")
+    try:
+        with ProcessPoolExecutor(os.cpu_count(), spawn, cv2.setNumThreads, (1,)) as pool:
+            ahead: list[Future[tuple[Pixels, NDArray[np.int8]]]] = []
+            for start in range(0, len(views), _CHUNK):
+                chunk = views[start : start + _CHUNK]
+                coming = [pool.submit(make_input, view, side_px) for view in chunk]
+                if ahead:
+                    yield [future.result() for future in ahead]
+                ahead = coming
             if ahead:
                 yield [future.result() for future in ahead]
-            ahead = coming
-        if ahead:
-            yield [future.result() for future in ahead]
+    except BrokenProcessPool as error:
+        raise TrainingError(
+            "A process that makes training pictures was killed, most likely for want of memory. "
+            "Close other programs and start the same run again: it goes on where it stopped."
+        ) from error

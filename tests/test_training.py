@@ -18,7 +18,7 @@ from cracklib.weights import encode_weights, load_weights, read_encoded
 
 tf = pytest.importorskip("tensorflow")
 training = pytest.importorskip("cracklib.training")
-from cracklib.features import crack_cells  # noqa: E402
+from cracklib.views import crack_cells  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
