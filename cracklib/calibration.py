@@ -6,30 +6,36 @@ Everything is fitted and measured with the engine that serves, so that the card 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from cracklib.architecture import HEAD, FeatureLayer
-from cracklib.cam import class_activation_map
-from cracklib.config import engine_name
+from cracklib.cam import class_activation_map, strongest_window
+from cracklib.config import INPUT_SIZE, LARGE_INPUT_SIDE_PX, WINDOW_CELLS, engine_name
 from cracklib.dataset import LabelledFile
 from cracklib.engines import build_engine
 from cracklib.metrics import (
     balanced_weights,
+    fit_line,
     fit_temperature,
     measure_by_source,
 )
 from cracklib.photo import read_photo
-from cracklib.preprocess import to_batch
-from cracklib.types import FloatArray, HeatScale, Progress
+from cracklib.preprocess import large_input_size, preprocess_pixels, resize_to_input
+from cracklib.types import FloatArray, HeatScale, Pixels, Progress, WindowScale
 from cracklib.weights import Weights
 
 VERDICT_THRESHOLD = 0.5
 """Cracked when that is likelier than not. A threshold fitted for the best balanced accuracy does
 worse on a source that it was not fitted on (weights/TRAINING.md).
 """
+SCENES = 30
+"""Of each source and label, but no more than it has photos, to fit the window scale on."""
+SCENE_GRID = 3
+"""Photos a side in a scene."""
 CLEAN_QUANTILE = 0.5
 CRACK_QUANTILE = 0.98
 """Heat 0 is this quantile of the evidence over uncracked photos, heat 1 this one over cracked."""
@@ -43,31 +49,108 @@ def calibrate(
 ) -> dict[str, object]:
     """The fields of the model card that are fitted or measured on the validation ``files``.
 
-    ``temperature`` (Guo et al. 2017), ``verdict_threshold``, ``heat_scale``, ``quality``.
+    ``temperature`` (Guo et al. 2017), ``verdict_threshold``, ``heat_scale``, ``window_scale``,
+    ``quality``.
     """
     engine = build_engine(engine_name(), weights, feature_layer)
     kernel, bias = weights[f"{HEAD}/kernel"], weights[f"{HEAD}/bias"]
-    logits, maps = [], []
-    for done, file in enumerate(tqdm(files, desc="calibrating", unit="photo", mininterval=1), 1):
-        [feature_map] = engine(to_batch([read_photo(file.path)]))
-        logits.append(feature_map.mean(axis=(0, 1)) @ kernel + bias)
-        maps.append(class_activation_map(feature_map, kernel, bias, temperature=1.0))
+    scenes = plan_scenes(files)
+    total = len(files) + len(scenes)
+    bar = tqdm(total=total, desc="calibrating", unit="photo", mininterval=1)
+
+    def look(pixels: Pixels, size: tuple[int, int]) -> FloatArray:
+        """The class activation map, in log-odds that no temperature was applied to."""
+        [feature_map] = engine(preprocess_pixels(resize_to_input(pixels, size)[None]))
+        return class_activation_map(feature_map, kernel, bias, temperature=1.0)
+
+    def count() -> None:
+        bar.update()
         if progress:
-            progress(done, len(files))
+            progress(int(bar.n), total)
+
+    maps = []
+    strongest: dict[int, float] = {}
+    for index, file in enumerate(files):
+        pixels = read_photo(file.path).pixels
+        maps.append(look(pixels, INPUT_SIZE))
+        large = large_input_size(pixels.shape[:2])
+        if large:
+            strongest[index] = strongest_window(look(pixels, large), WINDOW_CELLS)
+        count()
+    in_scenes = []
+    for scene in scenes:
+        evidence = look(make_scene(scene), (LARGE_INPUT_SIDE_PX, LARGE_INPUT_SIDE_PX))
+        in_scenes.append(strongest_window(evidence, WINDOW_CELLS))
+        count()
+    bar.close()
+
     labels = np.array([file.label for file in files])
     sources = [file.source for file in files]
     balance = balanced_weights(labels, sources)
-
-    temperature = fit_temperature(logits, labels, balance)
-    margins = np.subtract(*np.transpose(logits)[::-1]).astype(np.float64) / temperature
-    probabilities = 1 / (1 + np.exp(-margins))
+    margins = np.array([evidence.mean(dtype=np.float64) for evidence in maps])
+    temperature = fit_temperature(np.stack([0 * margins, margins], axis=1), labels, balance)
+    window_scale = _fit_window_scale(np.array(in_scenes) / temperature, scenes)
+    log_odds = margins / temperature
+    if window_scale:
+        for index, strength in strongest.items():
+            log_odds[index] = window_scale.slope * strength / temperature + window_scale.offset
+    probabilities = 1 / (1 + np.exp(-log_odds))
     measured = measure_by_source(labels, probabilities, sources, VERDICT_THRESHOLD)
     return {
         "temperature": temperature,
         "verdict_threshold": VERDICT_THRESHOLD,
         "heat_scale": fit_heat_scale(np.stack(maps) / temperature, labels, balance),
+        "window_scale": window_scale,
         "quality": {source: metrics.to_dict() for source, metrics in measured.items()},
     }
+
+
+class Scene(NamedTuple):
+    """A large picture made of ``files``, row by row; ``label`` is 1 if one of them is cracked."""
+
+    files: tuple[LabelledFile, ...]
+    label: int
+
+
+def plan_scenes(files: Sequence[LabelledFile]) -> list[Scene]:
+    """For each source, scenes of its uncracked photos, and as many with one cracked among them.
+
+    A source without uncracked photos has none. The same ``files`` give the same scenes.
+    """
+    rng = np.random.default_rng(0)
+    scenes = []
+    for source in sorted({file.source for file in files}):
+        sound, cracked = (
+            [file for file in files if file.source == source and file.label == label]
+            for label in (0, 1)
+        )
+        if not sound:
+            continue
+        for label in (0, 1) if cracked else (0,):
+            for _ in range(min(SCENES, len(sound) + len(cracked))):
+                shown = [sound[int(rng.integers(len(sound)))] for _ in range(SCENE_GRID**2)]
+                if label:
+                    shown[int(rng.integers(len(shown)))] = cracked[int(rng.integers(len(cracked)))]
+                scenes.append(Scene(tuple(shown), label))
+    return scenes
+
+
+def make_scene(scene: Scene) -> Pixels:
+    """uint8 RGB, ``LARGE_INPUT_SIDE_PX`` a side: its photos as the squares of a grid."""
+    side = LARGE_INPUT_SIDE_PX // SCENE_GRID
+    squares = [resize_to_input(read_photo(file.path).pixels, (side, side)) for file in scene.files]
+    rows = [squares[at : at + SCENE_GRID] for at in range(0, len(squares), SCENE_GRID)]
+    return np.vstack([np.hstack(row) for row in rows])
+
+
+def _fit_window_scale(
+    strongest: NDArray[np.float64], scenes: Sequence[Scene]
+) -> WindowScale | None:
+    labels = np.array([scene.label for scene in scenes])
+    if set(labels) != {0, 1}:
+        return None
+    balance = balanced_weights(labels, [scene.files[0].source for scene in scenes])
+    return WindowScale(*fit_line(strongest, labels, balance))
 
 
 def fit_heat_scale(

@@ -26,6 +26,19 @@ def class_activation_map(
     return evidence
 
 
+def strongest_window(evidence: FloatArray, cells: int) -> float:
+    """The highest mean evidence of any window of ``cells`` x ``cells`` within the map.
+
+    The mean over a window of the class activation map is what the head says of that window alone,
+    up to what its border cells see beyond it; so all windows are read from one forward pass.
+    """
+    rows, columns = (min(cells, side) for side in evidence.shape)
+    sums = np.pad(evidence.astype(np.float64), ((1, 0), (1, 0))).cumsum(0).cumsum(1)
+    windows = sums[rows:, columns:] - sums[:-rows, columns:] - sums[rows:, :-columns]
+    windows += sums[:-rows, :-columns]
+    return float(windows.max() / (rows * columns))
+
+
 def to_heat(evidence: FloatArray, scale: HeatScale) -> FloatArray:
     """Evidence in log-odds on the fixed scale: 0 at ``scale.low`` and below, 1 at ``high`` and
     above. float32 of the same shape.

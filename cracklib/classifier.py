@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from cracklib.architecture import HEAD
-from cracklib.config import engine_name, weights_path
+from cracklib.cam import class_activation_map, strongest_window
+from cracklib.config import WINDOW_CELLS, engine_name, weights_path
 from cracklib.engines import Engine, build_engine
 from cracklib.types import FloatArray, Prediction
 from cracklib.weights import ModelCard, load_weights
@@ -27,17 +28,22 @@ class Classifier:
         self.forward_passes = 0
         self._engine = engine
 
-    def classify(self, batch: FloatArray) -> list[Prediction]:
-        """A prediction for each photo of a preprocessed batch, float32 (n, 224, 224, 3).
+    def classify(self, batch: FloatArray, *, in_windows: bool = False) -> list[Prediction]:
+        """A prediction for each photo of a preprocessed batch, float32 (n, height, width, 3).
 
         The probability is the softmax of the logits divided by the card's temperature
         (Guo et al. 2017, equation 9, https://arxiv.org/abs/1706.04599); for two classes that is
-        the sigmoid of their difference.
+        the sigmoid of their difference. With ``in_windows`` it is that of the strongest window of
+        the photo instead of the whole, read as the card's ``window_scale`` says; a card without one
+        raises ``ValueError``.
         """
         feature_maps = self._engine(batch)
         self.forward_passes += len(batch)
-        logits = feature_maps.mean(axis=(1, 2)) @ self.head_kernel + self.head_bias
-        log_odds = (logits[:, 1] - logits[:, 0]) / self.card.temperature
+        if in_windows:
+            log_odds = np.array([self._window_log_odds(features) for features in feature_maps])
+        else:
+            logits = feature_maps.mean(axis=(1, 2)) @ self.head_kernel + self.head_bias
+            log_odds = (logits[:, 1] - logits[:, 0]) / self.card.temperature
         probabilities = np.exp(-np.logaddexp(0.0, -log_odds.astype(np.float64)))
         return [
             Prediction(
@@ -47,6 +53,19 @@ class Classifier:
             )
             for probability, feature_map in zip(probabilities, feature_maps, strict=True)
         ]
+
+    def evidence(self, feature_map: FloatArray) -> FloatArray:
+        """The class activation map of a photo's feature map, float32 (rows, columns)."""
+        return class_activation_map(
+            feature_map, self.head_kernel, self.head_bias, self.card.temperature
+        )
+
+    def _window_log_odds(self, feature_map: FloatArray) -> float:
+        scale = self.card.window_scale
+        if scale is None:
+            raise ValueError("these weights have no window_scale")
+        strongest = strongest_window(self.evidence(feature_map), WINDOW_CELLS)
+        return scale.slope * strongest + scale.offset
 
 
 def load_classifier(path: Path | None = None, engine: str | None = None) -> Classifier:

@@ -19,6 +19,12 @@ from pathlib import Path
 LABELS = ("no_crack", "crack")
 INPUT_SIZE = (224, 224)
 """Height and width in pixels of the network's input."""
+LARGE_PHOTO_PX = 448
+"""A photo with more on its longer side is seen larger, and in windows."""
+LARGE_INPUT_SIDE_PX = 336
+"""The square whose area the input has for such a photo."""
+WINDOW_CELLS = 7
+"""Side of a window, in cells of the feature map: a third of the large square."""
 
 STARTS = ("imagenet", "hed", "bundled")
 """Weights a training run can start from."""

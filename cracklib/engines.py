@@ -13,15 +13,14 @@ from threading import Lock
 import numpy as np
 
 from cracklib.architecture import BLOCKS, FeatureLayer
-from cracklib.config import INPUT_SIZE
 from cracklib.errors import CrackError
 from cracklib.types import FloatArray
 from cracklib.weights import Weights
 
 Engine = Callable[[FloatArray], FloatArray]
-"""From a preprocessed batch, float32 (n, 224, 224, 3), to the feature map, float32 (n, r, c, 512).
+"""From a preprocessed batch, float32 (n, height, width, 3), to the feature map, (n, r, c, 512).
 
-Safe to call from several threads.
+The feature map is float32. Photos may have any size. Safe to call from several threads.
 """
 
 
@@ -58,7 +57,7 @@ def openvino_engine(weights: Weights, feature_layer: FeatureLayer) -> Engine:
             "or set the environment variable CRACKLIB_ENGINE=tensorflow."
         ) from error
 
-    halves = ops.parameter([1, *INPUT_SIZE, 6], np.float32, name="halves")
+    halves = ops.parameter([1, -1, -1, 6], np.float32, name="halves")
     x = ops.transpose(halves, np.array([0, 3, 1, 2]))
     for block, (count, _) in enumerate(BLOCKS, start=1):
         for index in range(1, count + 1):
@@ -100,7 +99,7 @@ def tensorflow_engine(weights: Weights, feature_layer: FeatureLayer) -> Engine:
     import tensorflow as tf
 
     forward = tf.function(lambda batch: model(batch, training=False)["feature_map"])
-    any_batch = forward.get_concrete_function(tf.TensorSpec([None, *INPUT_SIZE, 3], tf.float32))
+    any_batch = forward.get_concrete_function(tf.TensorSpec([None, None, None, 3], tf.float32))
 
     def run(batch: FloatArray) -> FloatArray:
         return np.asarray(any_batch(tf.constant(batch)))

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import distance_transform_edt
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize, minimize_scalar
 
 from cracklib.types import FloatArray
 
@@ -334,6 +334,30 @@ def fit_temperature(
 
     found = minimize_scalar(loss, bounds=np.log(TEMPERATURE_BOUNDS), method="bounded")
     return float(np.exp(found.x))
+
+
+def fit_line(
+    scores: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None
+) -> tuple[float, float]:
+    """(slope, offset) for which ``slope * score + offset``, as log-odds, has the lowest log loss.
+
+    Platt 1999, with targets a little inside 0 and 1 as he has them, so that the fit is finite where
+    the classes don't overlap. ``scores``, ``labels`` (0 or 1) and ``weights`` are (photos,). The
+    slope is at least 0.001.
+    """
+    x, y = np.asarray(scores, np.float64), np.asarray(labels, np.intp)
+    w = np.ones(len(y)) if weights is None else np.asarray(weights, np.float64)
+    counts = np.bincount(y, minlength=2)
+    targets = np.where(y == 1, (counts[1] + 1) / (counts[1] + 2), 1 / (counts[0] + 2))
+
+    def loss(line: _Doubles) -> float:
+        log_odds = np.exp(line[0]) * x + line[1]
+        return float(w @ (np.logaddexp(0.0, log_odds) - targets * log_odds))
+
+    found = minimize(
+        loss, (0.0, -float(x.mean())), bounds=((np.log(0.001), np.log(1000)), (None, None))
+    )
+    return float(np.exp(found.x[0])), float(found.x[1])
 
 
 class HeatmapTally:

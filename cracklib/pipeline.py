@@ -8,12 +8,12 @@ from functools import cached_property
 from pathlib import Path
 from threading import Lock
 
-from cracklib.cam import class_activation_map, to_heat
+from cracklib.cam import to_heat
 from cracklib.classifier import Classifier, load_classifier
-from cracklib.config import DEFAULT_COLORMAP, DEFAULT_OPACITY
+from cracklib.config import DEFAULT_COLORMAP, DEFAULT_OPACITY, INPUT_SIZE
 from cracklib.overlay import render_overlay, upsample_heat
 from cracklib.photo import decode_photo, read_photo
-from cracklib.preprocess import to_batch
+from cracklib.preprocess import large_input_size, to_batch
 from cracklib.types import FloatArray, HeatScale, Photo, Pixels, Verdict
 from cracklib.weights import ModelCard
 
@@ -76,17 +76,16 @@ class Inspector:
     def inspect(self, photo: str | Path | bytes | Photo) -> Inspection:
         """Look at a photo: a path, the bytes of an image file, or a decoded ``Photo``.
 
+        One forward pass. A large photo is seen larger, and judged by its strongest window.
         Raises ``PhotoError`` where it is no usable photo.
         """
         start = time.perf_counter()
         photo = _to_photo(photo)
-        [prediction] = self.classifier.classify(to_batch([photo]))
-        evidence = class_activation_map(
-            prediction.feature_map,
-            self.classifier.head_kernel,
-            self.classifier.head_bias,
-            self.card.temperature,
+        large = large_input_size(photo.size) if self.card.window_scale else None
+        [prediction] = self.classifier.classify(
+            to_batch([photo], large or INPUT_SIZE), in_windows=large is not None
         )
+        evidence = self.classifier.evidence(prediction.feature_map)
         return Inspection(
             photo=photo,
             verdict=prediction.verdict,

@@ -1,4 +1,4 @@
-"""From photos to the network's input: squeeze to 224x224, then VGG16's own preprocessing."""
+"""From photos to the network's input: squeeze to its size, then VGG16's own preprocessing."""
 
 from __future__ import annotations
 
@@ -7,23 +7,45 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from cracklib.config import INPUT_SIZE
+from cracklib.architecture import STRIDE
+from cracklib.config import INPUT_SIZE, LARGE_INPUT_SIDE_PX, LARGE_PHOTO_PX
 from cracklib.types import FloatArray, Photo, Pixels
+
+LONGEST_INPUT_PX = 1024
+"""A strip of any length costs no more than this wide."""
 
 IMAGENET_MEANS_BGR = np.array([103.939, 116.779, 123.68], np.float32)
 
 
-def to_batch(photos: Sequence[Photo]) -> FloatArray:
-    """The network's input for one photo or more: float32 of shape (n, 224, 224, 3)."""
-    return preprocess_pixels(np.stack([resize_to_input(photo.pixels) for photo in photos]))
+def to_batch(photos: Sequence[Photo], size: tuple[int, int] = INPUT_SIZE) -> FloatArray:
+    """The network's input for one photo or more: float32 of shape (n, height, width, 3)."""
+    return preprocess_pixels(np.stack([resize_to_input(photo.pixels, size) for photo in photos]))
 
 
-def resize_to_input(pixels: Pixels) -> Pixels:
-    """Squeeze a whole photo, uint8 (height, width, 3), to uint8 (224, 224, 3).
+def large_input_size(size: tuple[int, int]) -> tuple[int, int] | None:
+    """Height and width that a photo of ``size`` is seen at if it is large, else None.
 
-    The aspect ratio is not kept: a crack at the border counts as much as one in the middle.
+    Large is what has more than ``LARGE_PHOTO_PX`` on its longer side: at 224x224, thin cracks in it
+    could not be seen. The aspect ratio is kept, each side is a whole number of cells and at least
+    that of the usual input, and the area, unless the photo is a long strip, that of a square of
+    ``LARGE_INPUT_SIDE_PX``.
     """
-    height, width = INPUT_SIZE
+    if max(size) <= LARGE_PHOTO_PX:
+        return None
+    scale = LARGE_INPUT_SIDE_PX / (size[0] * size[1]) ** 0.5
+    height, width = (
+        max(least, STRIDE * round(side * scale / STRIDE))
+        for side, least in zip(size, INPUT_SIZE, strict=True)
+    )
+    return min(height, LONGEST_INPUT_PX), min(width, LONGEST_INPUT_PX)
+
+
+def resize_to_input(pixels: Pixels, size: tuple[int, int] = INPUT_SIZE) -> Pixels:
+    """Squeeze a whole photo, uint8 (height, width, 3), to ``size``, 224x224 by default.
+
+    There the aspect ratio is not kept: a crack at the border counts as much as one in the middle.
+    """
+    height, width = size
     shrinks = pixels.shape[0] > height or pixels.shape[1] > width
     method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(pixels, (width, height), interpolation=method), np.uint8)

@@ -77,3 +77,19 @@ class HeatScale:
     def __post_init__(self) -> None:
         if not self.low < self.high:
             raise ValueError(f"low must be below high, not {self.low} and {self.high}")
+
+
+@dataclass(frozen=True)
+class WindowScale:
+    """How the strongest window of a large photo is read: ``slope * evidence + offset`` in log-odds.
+
+    Of many windows one is always the strongest, in a sound wall too; fitted on validation photos
+    set into larger pictures, so that more windows don't mean more false alarms (Platt 1999).
+    """
+
+    slope: float
+    offset: float
+
+    def __post_init__(self) -> None:
+        if not self.slope > 0:
+            raise ValueError(f"slope must be above 0, not {self.slope}")

@@ -24,7 +24,7 @@ from safetensors.numpy import load, save
 from cracklib.architecture import FEATURE_LAYERS, FeatureLayer, weight_shapes
 from cracklib.config import INPUT_SIZE, LABELS
 from cracklib.errors import WeightsError
-from cracklib.types import FloatArray, HeatScale
+from cracklib.types import FloatArray, HeatScale, WindowScale
 
 Weights = dict[str, FloatArray]
 
@@ -48,8 +48,9 @@ class ModelCard:
 
     ``temperature`` divides the logits before the softmax (Guo et al. 2017, section 4.2,
     https://arxiv.org/abs/1706.04599); ``verdict_threshold`` is the probability from which the
-    verdict is "crack"; ``heat_scale`` is in log-odds; ``quality`` maps a data source to its
-    metrics on the validation photos; ``data`` maps a source to its photos per class.
+    verdict is "crack"; ``heat_scale`` is in log-odds; ``window_scale`` is for large photos, and
+    without it they are seen as all others; ``quality`` maps a data source to its metrics on the
+    validation photos; ``data`` maps a source to its photos per class.
     """
 
     name: str
@@ -65,6 +66,7 @@ class ModelCard:
     quality: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     created: str = ""
+    window_scale: WindowScale | None = None
     labels: tuple[str, ...] = LABELS
     input_size: tuple[int, int] = INPUT_SIZE
     preprocessing: str = PREPROCESSING
@@ -95,6 +97,8 @@ class ModelCard:
         """Raises ``ValueError``, ``TypeError`` or ``KeyError`` where ``text`` is no card."""
         values = json.loads(text)
         values["heat_scale"] = HeatScale(**values["heat_scale"])
+        if values.get("window_scale") is not None:
+            values["window_scale"] = WindowScale(**values["window_scale"])
         values["labels"] = tuple(values["labels"])
         values["input_size"] = tuple(values["input_size"])
         card = cls(**values)
@@ -320,6 +324,8 @@ def _check_types(card: ModelCard) -> None:
         *(estimate[key] for estimate in estimates for key in ("value", "low", "high")),
     ]
     finite = [card.temperature, card.heat_scale.low, card.heat_scale.high]
+    if card.window_scale is not None:
+        finite += [card.window_scale.slope, card.window_scale.offset]
     if not (
         all(isinstance(text, str) for text in texts)
         and all(isinstance(number, int | float) for number in [*numbers, *finite])

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from cracklib.cam import class_activation_map, to_heat
+from cracklib.cam import class_activation_map, strongest_window, to_heat
 from cracklib.types import HeatScale
 
 
@@ -66,3 +66,17 @@ def test_heat_is_clipped_to_the_fixed_scale():
 def test_a_weak_map_is_not_stretched():
     heat = to_heat(np.array([[-5.0, -4.0]], np.float32), HeatScale(-1.0, 3.0))
     assert heat.max() == 0.0
+
+
+def test_the_strongest_window_by_hand():
+    evidence = np.array([[0, 0, 4, 4], [0, 0, 4, 0], [-9, 0, 0, 0]], np.float32)
+    assert strongest_window(evidence, 1) == 4
+    assert strongest_window(evidence, 2) == (4 + 4 + 4 + 0) / 4
+    # Two rows are all that a window of three has to the top and bottom of two: none is larger.
+    assert strongest_window(evidence[:2], 3) == pytest.approx(12 / 6)
+
+
+def test_a_window_as_large_as_the_map_is_its_mean(feature_map, head):
+    evidence = class_activation_map(feature_map, *head, temperature=1.3)
+    assert strongest_window(evidence, 9) == pytest.approx(evidence.mean(), abs=1e-6)
+    assert strongest_window(evidence, 2) > evidence.mean()

@@ -10,6 +10,7 @@ from cracklib.metrics import (
     ClassificationMetrics,
     HeatmapTally,
     balanced_weights,
+    fit_line,
     fit_temperature,
     measure_auc_gain,
     measure_by_source,
@@ -175,6 +176,23 @@ class TestTemperature:
         right, wrong = ([[0.0, 5.0]], [1]), ([[0.0, 5.0]], [0])
         assert 0.05 <= fit_temperature(*right) < 0.06
         assert 19 < fit_temperature(*wrong) <= 20
+
+    def test_a_line_finds_the_slope_and_offset_labels_were_drawn_with(self):
+        rng = np.random.default_rng(0)
+        scores = rng.normal(2, 3, 20_000)
+        labels = rng.random(20_000) < 1 / (1 + np.exp(-(0.8 * scores - 2)))
+        slope, offset = fit_line(scores, labels.astype(int))
+        assert slope == pytest.approx(0.8, rel=0.05)
+        assert offset == pytest.approx(-2, rel=0.05)
+
+    def test_a_line_puts_even_odds_where_weighted_classes_meet(self):
+        slope, offset = fit_line([0, 1, 1, 2], [0, 0, 1, 1], [3, 1, 1, 3])
+        assert -offset / slope == pytest.approx(1, abs=0.01)
+
+    def test_a_line_stays_finite_where_classes_do_not_overlap(self):
+        slope, offset = fit_line([0, 1, 5, 6], [0, 0, 1, 1])
+        assert 0 < slope < 20
+        assert 1 < -offset / slope < 5
 
     def test_refuses_logits_that_are_not_two_a_photo(self):
         with pytest.raises(ValueError, match="logits"):

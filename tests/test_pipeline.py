@@ -1,16 +1,20 @@
 import subprocess
 import sys
 
+import cv2
 import numpy as np
 import pytest
 
 import cracklib
 from cracklib import pipeline
 from cracklib.cam import class_activation_map
+from cracklib.classifier import Classifier
 from cracklib.errors import PhotoError
 from cracklib.photo import encode_png
 from cracklib.pipeline import Inspector
 from cracklib.preprocess import to_batch
+from cracklib.types import Photo, WindowScale
+from tests.tiny import TINY_HEAD, make_card
 
 
 def test_verdict_and_heat_follow_the_dark_spot(inspector, dark_corner):
@@ -126,3 +130,38 @@ def test_real_photos(bundled_weights, shared_data):
         assert inspection.verdict == label
         assert inspection.heatmap.shape == inspection.photo.size
         assert 0.0 <= inspection.heatmap.min() <= inspection.heatmap.max() <= 1.0
+
+
+def large_wall(spot_px: int) -> Photo:
+    """A light wall, 900x1200, with a dark square of ``spot_px`` a side."""
+    pixels = np.full((900, 1200, 3), 200, np.uint8)
+    pixels[300 : 300 + spot_px, 500 : 500 + spot_px] = 0
+    return Photo(pixels)
+
+
+@pytest.fixture
+def in_windows():
+    """An inspector whose engine has a cell for every 16 pixels, dark ones cracked."""
+
+    def engine(batch):
+        rows, columns = (side // 16 for side in batch.shape[1:3])
+        grey = np.stack([cv2.resize(image.mean(-1), (columns, rows)) for image in batch])
+        return np.stack([np.maximum(-grey, 0), np.maximum(grey, 0)], axis=-1) / np.float32(64)
+
+    card = make_card(window_scale=WindowScale(1.0, -1.0))
+    return Inspector(Classifier(engine, TINY_HEAD, card))
+
+
+def test_a_large_photo_is_judged_by_its_strongest_window_in_one_forward_pass(in_windows):
+    small = in_windows.inspect(Photo(cv2.resize(large_wall(280).pixels, (400, 300))))
+    large = in_windows.inspect(large_wall(280))
+    assert small.verdict == "no_crack", "the spot drowns in the whole"
+    assert large.verdict == "crack"
+    assert large.heat.shape == (18, 24)
+    assert in_windows.classifier.forward_passes == 2
+    assert in_windows.inspect(large_wall(0)).verdict == "no_crack"
+
+
+def test_a_large_photo_is_seen_whole_where_nothing_was_fitted_for_windows(inspector):
+    assert inspector.inspect(large_wall(280)).heat.shape == (7, 7)
+    assert inspector.inspect(large_wall(280)).verdict == "no_crack"

@@ -1,7 +1,12 @@
 import numpy as np
 import pytest
 
-from cracklib.preprocess import preprocess_pixels, resize_to_input, to_batch
+from cracklib.preprocess import (
+    large_input_size,
+    preprocess_pixels,
+    resize_to_input,
+    to_batch,
+)
 from cracklib.types import Photo
 
 
@@ -62,3 +67,30 @@ def test_enlarging_interpolates():
 def test_input_size_is_left_as_it_is():
     pixels = np.random.default_rng(0).integers(0, 256, (224, 224, 3), dtype=np.uint8)
     np.testing.assert_array_equal(resize_to_input(pixels), pixels)
+
+
+@pytest.mark.parametrize(
+    ("size", "seen_at"),
+    [
+        ((448, 448), None),
+        ((40, 448), None),
+        ((449, 449), (336, 336)),
+        ((3000, 4000), (288, 384)),
+        ((4000, 3000), (384, 288)),
+        # Strips: the short side has what it had before, the long side ends somewhere.
+        ((500, 1000), (240, 480)),
+        ((300, 3000), (224, 1024)),
+        ((20, 9000), (224, 1024)),
+    ],
+)
+def test_large_photos_are_seen_larger_in_their_own_shape(size, seen_at):
+    assert large_input_size(size) == seen_at
+
+
+def test_a_batch_has_the_size_asked_for():
+    assert to_batch([Photo(np.zeros((600, 800, 3), np.uint8))], (288, 384)).shape == (
+        1,
+        288,
+        384,
+        3,
+    )

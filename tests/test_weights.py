@@ -10,7 +10,7 @@ from safetensors.numpy import save
 from cracklib import weights as weights_module
 from cracklib.architecture import weight_shapes
 from cracklib.errors import WeightsError
-from cracklib.types import HeatScale
+from cracklib.types import HeatScale, WindowScale
 from cracklib.weights import (
     ModelCard,
     card_path,
@@ -152,6 +152,23 @@ def test_a_card_that_would_be_misread_is_refused(field, value):
 def test_card_json_round_trip():
     card = make_card(heat_scale=HeatScale(-1.5, 6.0), data={"tile": {"crack": 3, "no_crack": 4}})
     assert ModelCard.from_json(card.to_json()) == card
+    windowed = make_card(window_scale=WindowScale(0.7, -2.0))
+    assert ModelCard.from_json(windowed.to_json()) == windowed
+
+
+def test_a_card_from_before_windows_is_read():
+    values = json.loads(make_card().to_json())
+    del values["window_scale"]
+    assert ModelCard.from_json(json.dumps(values)).window_scale is None
+
+
+@pytest.mark.parametrize(
+    "scale", [{"slope": 0, "offset": 1}, {"slope": 1, "offset": "far"}, {"slope": 1}, [1, 2]]
+)
+def test_a_card_with_a_broken_window_scale_is_refused(encoded, scale):
+    values = json.loads(make_card().to_json()) | {"window_scale": scale}
+    with pytest.raises(WeightsError, match="not a model card"):
+        decode_weights(encoded, json.dumps(values), "w")
 
 
 def test_card_lies_beside(tmp_path):

@@ -1,0 +1,52 @@
+"""What the validation photos are set into to fit how large photos are read."""
+
+import numpy as np
+import pytest
+
+from cracklib.calibration import SCENE_GRID, SCENES, make_scene, plan_scenes
+from cracklib.dataset import LabelledFile
+from cracklib.photo import encode_png
+
+
+@pytest.fixture
+def files(tmp_path) -> list[LabelledFile]:
+    """30 light bricks, 30 dark ones that stand for cracked, and 40 light scenes."""
+    files = []
+    for number in range(100):
+        source, label = ("scene", 0) if number >= 60 else ("brick", number % 2)
+        path = tmp_path / f"{source}-{number}.png"
+        path.write_bytes(encode_png(np.full((50, 60, 3), 40 if label else 200, np.uint8)))
+        files.append(LabelledFile(path, label, source))
+    return files
+
+
+def test_a_scene_is_of_one_source_and_cracked_by_one_photo(files):
+    scenes = plan_scenes(files)
+    for scene in scenes:
+        assert len(scene.files) == SCENE_GRID**2
+        assert len({file.source for file in scene.files}) == 1
+        assert sum(file.label for file in scene.files) == scene.label
+    made = [(scene.files[0].source, scene.label) for scene in scenes]
+    assert {kind: made.count(kind) for kind in set(made)} == {
+        ("brick", 0): SCENES,
+        ("brick", 1): SCENES,
+        ("scene", 0): SCENES,
+    }
+
+
+def test_few_photos_make_few_scenes_and_cracked_ones_alone_none(files):
+    few = [*files[:3], files[-1]]
+    assert len(plan_scenes(few)) == 3 + 3 + 1
+    assert plan_scenes([file for file in files if file.label == 1]) == []
+
+
+def test_the_same_photos_make_the_same_scenes(files):
+    assert plan_scenes(files) == plan_scenes(files)
+
+
+def test_all_photos_of_a_scene_are_in_its_picture(files):
+    scene = next(scene for scene in plan_scenes(files) if scene.label == 1)
+    pixels = make_scene(scene)
+    assert pixels.shape == (336, 336, 3)
+    dark = pixels[..., 0] < 100
+    assert dark.sum() == 112 * 112
