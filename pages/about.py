@@ -15,9 +15,9 @@ with st.container(width=760):
     st.title("How it works", anchor=False)
     st.markdown(
         """
-A neural network (VGG16) looks once at your photo, squeezed to 224 × 224 pixels. It gives two
-things: the probability that the photo shows a crack, and for each place in the picture how much
-that place speaks for one.
+A neural network (VGG16) looks once at your photo, squeezed to 224 × 224 pixels; at one of more than
+448 pixels it looks at more than twice as many. It gives two things: the probability that the photo
+shows a crack, and for each place in the picture how much that place speaks for one.
 """
     )
 
@@ -34,7 +34,8 @@ far. From **{percent(card.verdict_threshold)}** up the verdict is “Crack found
     st.markdown(
         """
 - The colours are evidence for a crack, in log-odds: 0 is undecided, and +2.3 is odds of ten to
-  one. Averaged over the picture it is the log-odds of the probability.
+  one. Averaged over a small photo it is the log-odds of the probability; a large photo is judged by
+  the third of it, in height and width, that speaks most for a crack.
 - One colour means the same amount in every photo; weak evidence is not drawn, so that a sound wall
   looks sound. *Hide heat below* moves that limit and changes nothing else.
 - It is a class activation map ([Zhou et al. 2016](https://arxiv.org/abs/1512.04150)): a coarse
@@ -57,7 +58,7 @@ far. From **{percent(card.verdict_threshold)}** up the verdict is “Crack found
     st.subheader("Limits", anchor=False)
     st.markdown(
         """
-- Hairline cracks in a photo of a whole wall vanish when it is squeezed. Go near: about an arm's
+- Hairline cracks in a photo of a whole wall vanish when it is made small. Go near: about an arm's
   length, square on, in even light.
 - Joints, cables, branches, shadow edges and stains look like cracks to it now and then.
 - It says nothing about how deep or dangerous a crack is. It does not replace an engineer.
