@@ -9,7 +9,13 @@ from urllib.parse import urlencode
 import numpy as np
 import streamlit as st
 
-from cracklib.config import DEFAULT_COLORMAP, DEFAULT_OPACITY, DISPLAY_THRESHOLD
+from cracklib.config import (
+    DEFAULT_COLORMAP,
+    DEFAULT_HEAT_MAP,
+    DEFAULT_OPACITY,
+    DISPLAY_THRESHOLD,
+    HEAT_MAPS,
+)
 from cracklib.overlay import COLORMAPS, render_overlay, render_swatch
 from cracklib.photo import encode_jpeg, encode_png
 from cracklib.pipeline import Inspection
@@ -20,10 +26,13 @@ DEFAULTS: dict[str, float | str] = {
     "opacity": DEFAULT_OPACITY,
     "threshold": DISPLAY_THRESHOLD,
     "colormap": DEFAULT_COLORMAP,
+    "heat": DEFAULT_HEAT_MAP,
 }
 """The controls: their keys, in the session and in the link, and what reset gives."""
 
 _CLOSE_CALL = 0.1
+_CAPTIONS = {"crack": "Where the crack runs", "activation": "Where the evidence is"}
+_HEAT_MAP_NAMES = {"crack": "Crack", "activation": "Class activation map"}
 
 
 def show_result(result: Result) -> None:
@@ -55,7 +64,20 @@ def _show_heat(result: Result) -> None:
     asked = {key: st.query_params[key] for key in DEFAULTS if key in st.query_params}
     pictures = st.container()
     with st.container(key="controls"):
-        opacity_column, threshold_column, colormap_column = st.columns([5, 5, 12], gap="medium")
+        heat_column, *columns = st.columns([6, 4, 4, 11], gap="medium")
+        opacity_column, threshold_column, colormap_column = columns
+    heat_map = heat_column.segmented_control(
+        "Heat",
+        HEAT_MAPS,
+        default=DEFAULT_HEAT_MAP,
+        required=True,
+        format_func=_HEAT_MAP_NAMES.__getitem__,
+        key="heat",
+        bind="query-params",
+        persist_state="session",
+        help="The crack itself, found by its darkness where the network sees evidence; or that "
+        "evidence alone, as coarse as the network sees it.",
+    )
     opacity = opacity_column.slider(
         "Opacity of the heat",
         0.0,
@@ -89,29 +111,29 @@ def _show_heat(result: Result) -> None:
         bind="query-params",
         persist_state="session",
     )
-    chosen = {"opacity": opacity, "threshold": threshold, "colormap": colormap}
+    chosen = {"opacity": opacity, "threshold": threshold, "colormap": colormap, "heat": heat_map}
     st.html(f"<style>{_swatch_css()}</style>")
 
     inspection = result.inspection
-    overlay = encode_jpeg(
-        render_overlay(result.pixels, inspection.heat, opacity, colormap, threshold)
-    )
+    heat = inspection.heat_of(heat_map)
+    overlay = encode_jpeg(render_overlay(result.pixels, heat, opacity, colormap, threshold))
     left, right = pictures.columns(2, gap="medium")
     left.image(result.jpeg, width="stretch", alt="The photo as given", caption="Photo")
-    shows_heat = bool(inspection.heat.max() >= threshold)
+    shows_heat = bool(heat.max() >= threshold)
     right.image(
         overlay,
         width="stretch",
         alt="The photo with the evidence for a crack as colours",
-        caption="Where the evidence is" if shows_heat else "No evidence above the threshold",
+        caption=_CAPTIONS[heat_map] if shows_heat else "No evidence above the threshold",
     )
-    pictures.html(_colour_bar_html(colormap, threshold, inspection.scale))
+    scale = inspection.scale if heat_map == "activation" else None
+    pictures.html(_colour_bar_html(colormap, threshold, scale))
 
     with st.container(horizontal=True, vertical_alignment="center", key="actions"):
         stem = PurePath(inspection.photo.name).stem or "photo"
         st.download_button(
             "Overlay, PNG",
-            lambda: encode_png(inspection.overlay(opacity, colormap, threshold)),
+            lambda: encode_png(inspection.overlay(opacity, colormap, threshold, heat_map)),
             file_name=f"{stem}_overlay.png",
             mime="image/png",
             icon=":material/download:",
@@ -120,7 +142,7 @@ def _show_heat(result: Result) -> None:
         )
         st.download_button(
             "Heatmap, NPY",
-            lambda: _npy_bytes(inspection),
+            lambda: _npy_bytes(inspection, heat_map),
             file_name=f"{stem}_heatmap.npy",
             mime="application/octet-stream",
             icon=":material/download:",
@@ -156,9 +178,9 @@ def _show_link(result: Result, chosen: dict[str, float | str]) -> None:
     st.code((st.context.url or "") + (f"?{query}" if query else ""), language=None, wrap_lines=True)
 
 
-def _npy_bytes(inspection: Inspection) -> bytes:
+def _npy_bytes(inspection: Inspection, heat_map: str) -> bytes:
     file = io.BytesIO()
-    np.save(file, inspection.heatmap)
+    np.save(file, inspection.refined if heat_map == "crack" else inspection.heatmap)
     return file.getvalue()
 
 
@@ -194,23 +216,29 @@ def _how_many(probability: float) -> str:
     return f"about {count} {'shows' if count == 1 else 'show'} a crack"
 
 
-def _colour_bar_html(colormap: str, threshold: float, scale: HeatScale) -> str:
-    def log_odds(heat: float) -> str:
+def _colour_bar_html(colormap: str, threshold: float, scale: HeatScale | None) -> str:
+    """With the log-odds that ``scale`` gives heat; without it, the refined heat itself."""
+
+    def reading(heat: float) -> str:
+        if scale is None:
+            return f"{heat:.2f}"
         return f"{scale.low + heat * (scale.high - scale.low):+.1f}"
 
+    title = "Evidence for a crack, log-odds" if scale else "Evidence × likeness to a crack"
+    ends = (f"{reading(0)} or less", f"{reading(1)} or more") if scale else ("0", "1")
     return f"""
 <figure class="colour-bar">
   <figcaption>
-    <span>Evidence for a crack, log-odds</span>
-    <span>drawn from {log_odds(threshold)} up</span>
+    <span>{title}</span>
+    <span>drawn from {reading(threshold)} up</span>
   </figcaption>
   <div class="scale" style="background:{_gradient(colormap)}">
     <div class="hidden" style="width:{100 * threshold:.0f}%"></div>
     <span style="left:{100 * threshold:.0f}%"></span>
   </div>
   <div class="ticks">
-    <span>{log_odds(0)} or less</span>
-    <span>{log_odds(1)} or more</span>
+    <span>{ends[0]}</span>
+    <span>{ends[1]}</span>
   </div>
 </figure>"""
 
