@@ -116,7 +116,7 @@ def test_sliders_blend_again_and_never_run_the_model(app, inspector, dark_png):
         lambda: app.slider(key="opacity").set_value(0.8),
         lambda: app.slider(key="threshold").set_value(0.9),
         lambda: app.button_group(key="colormap").set_value("magma"),
-        lambda: app.button_group(key="heat").set_value("activation"),
+        lambda: app.button_group(key="heat").set_value("Class activation map"),
     ):
         change()
         app.run()
@@ -128,25 +128,25 @@ def test_sliders_blend_again_and_never_run_the_model(app, inspector, dark_png):
 def test_reset_gives_the_defaults_back(app):
     app.run()
     app.slider(key="opacity").set_value(0.8)
-    app.button_group(key="heat").set_value("activation")
+    app.button_group(key="heat").set_value("Class activation map")
     app.button_group(key="colormap").set_value("magma").run()
     [reset] = [button for button in app.button if button.label == "Reset view"]
     reset.click().run()
     assert app.slider(key="opacity").value == 0.35
     assert app.slider(key="threshold").value == 0.25
     assert app.button_group(key="colormap").value == "jet"
-    assert app.button_group(key="heat").value == "crack"
+    assert app.button_group(key="heat").value == "Crack"
 
 
 def test_link_restores_sample_and_view(app):
     app.query_params.update(sample=LAST, opacity="0.8", threshold="0.5", colormap="viridis")
-    app.query_params.update(heat="activation")
+    app.query_params.update(heat="Class activation map")
     app.run()
     assert shown(app) == f"{LAST}.jpg"
     assert app.slider(key="opacity").value == 0.8
     assert app.slider(key="threshold").value == 0.5
     assert app.button_group(key="colormap").value == "viridis"
-    assert app.button_group(key="heat").value == "activation"
+    assert app.button_group(key="heat").value == "Class activation map"
 
 
 def test_link_with_unusable_values_says_so_and_shows_the_defaults(app):

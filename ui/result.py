@@ -9,13 +9,7 @@ from urllib.parse import urlencode
 import numpy as np
 import streamlit as st
 
-from cracklib.config import (
-    DEFAULT_COLORMAP,
-    DEFAULT_HEAT_MAP,
-    DEFAULT_OPACITY,
-    DISPLAY_THRESHOLD,
-    HEAT_MAPS,
-)
+from cracklib.config import DEFAULT_COLORMAP, DEFAULT_OPACITY, DISPLAY_THRESHOLD
 from cracklib.overlay import COLORMAPS, render_overlay, render_swatch
 from cracklib.photo import encode_jpeg, encode_png
 from cracklib.pipeline import Inspection
@@ -26,13 +20,14 @@ DEFAULTS: dict[str, float | str] = {
     "opacity": DEFAULT_OPACITY,
     "threshold": DISPLAY_THRESHOLD,
     "colormap": DEFAULT_COLORMAP,
-    "heat": DEFAULT_HEAT_MAP,
+    "heat": "Crack",
 }
 """The controls: their keys, in the session and in the link, and what reset gives."""
 
 _CLOSE_CALL = 0.1
+_HEAT_MAPS = {"Crack": "crack", "Class activation map": "activation"}
+"""What each choice of heat is to ``cracklib``; the link has the choice as it is shown."""
 _CAPTIONS = {"crack": "Where the crack runs", "activation": "Where the evidence is"}
-_HEAT_MAP_NAMES = {"crack": "Crack", "activation": "Class activation map"}
 
 
 def show_result(result: Result) -> None:
@@ -64,14 +59,13 @@ def _show_heat(result: Result) -> None:
     asked = {key: st.query_params[key] for key in DEFAULTS if key in st.query_params}
     pictures = st.container()
     with st.container(key="controls"):
-        heat_column, *columns = st.columns([6, 4, 4, 11], gap="medium")
+        heat_column, *columns = st.columns([7, 4, 4, 8], gap="medium")
         opacity_column, threshold_column, colormap_column = columns
-    heat_map = heat_column.segmented_control(
+    heat_name = heat_column.segmented_control(
         "Heat",
-        HEAT_MAPS,
-        default=DEFAULT_HEAT_MAP,
+        list(_HEAT_MAPS),
+        default=DEFAULTS["heat"],
         required=True,
-        format_func=_HEAT_MAP_NAMES.__getitem__,
         key="heat",
         bind="query-params",
         persist_state="session",
@@ -111,10 +105,11 @@ def _show_heat(result: Result) -> None:
         bind="query-params",
         persist_state="session",
     )
-    chosen = {"opacity": opacity, "threshold": threshold, "colormap": colormap, "heat": heat_map}
+    chosen = {"opacity": opacity, "threshold": threshold, "colormap": colormap, "heat": heat_name}
     st.html(f"<style>{_swatch_css()}</style>")
 
     inspection = result.inspection
+    heat_map = _HEAT_MAPS[heat_name]
     heat = inspection.heat_of(heat_map)
     overlay = encode_jpeg(render_overlay(result.pixels, heat, opacity, colormap, threshold))
     left, right = pictures.columns(2, gap="medium")
