@@ -28,15 +28,15 @@ def halves(files: list[MaskedFile]) -> Iterator[tuple[MaskedFile, str]]:
         photo = stem.rpartition("_")[0] if stem.count("_") > 1 else stem
         patches[file.source, photo].append(file)
     counts: Counter[tuple[str, str]] = Counter()
-    for (source, _), of_one in sorted(patches.items(), key=lambda item: _digest(item[1][0])):
+    for (source, _), of_one in sorted(patches.items(), key=lambda item: _digest(item[0][1])):
         half = min(("first", "second"), key=lambda half: counts[source, half])
         counts[source, half] += len(of_one)
         for file in of_one:
             yield file, half
 
 
-def _digest(file: MaskedFile) -> str:
-    return hashlib.md5(file.photo.name.encode(), usedforsecurity=False).hexdigest()
+def _digest(name: str) -> str:
+    return hashlib.md5(name.encode(), usedforsecurity=False).hexdigest()
 
 
 def main() -> None:
