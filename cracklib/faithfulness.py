@@ -65,9 +65,7 @@ def measure_faithfulness(
     blurred = cv2.GaussianBlur(pixels, (0, 0), max(1.0, _BLUR_SHARE * min(heat.shape)))
     shuffled = np.random.default_rng(0).permutation(heat.size)
     order = shuffled[np.argsort(-heat.ravel()[shuffled], kind="stable")]
-    rank = np.empty(heat.size, np.intp)
-    rank[order] = np.arange(heat.size)
-    rank = rank.reshape(heat.shape)
+    rank = np.argsort(order).reshape(heat.shape)
 
     def mixed(kept: NDArray[np.floating]) -> float:
         share = kept.astype(np.float32)[..., np.newaxis]

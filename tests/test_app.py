@@ -114,9 +114,9 @@ def test_sliders_blend_again_and_never_run_the_model(app, inspector, dark_png):
     overlays = {images(app)[1]}
     for change in (
         lambda: app.slider(key="opacity").set_value(0.8),
-        lambda: app.slider(key="threshold").set_value(0.9),
         lambda: app.button_group(key="colormap").set_value("magma"),
         lambda: app.button_group(key="heat").set_value("Class activation map"),
+        lambda: app.slider(key="threshold").set_value(0.9),
     ):
         change()
         app.run()
@@ -136,6 +136,16 @@ def test_reset_gives_the_defaults_back(app):
     assert app.slider(key="threshold").value == 0.25
     assert app.button_group(key="colormap").value == "jet"
     assert app.button_group(key="heat").value == "Crack"
+
+
+def test_faithfulness_of_the_map_is_measured_on_demand(app, inspector):
+    app.run()
+    before = inspector.classifier.forward_passes
+    assert not any("area under deletion" in markdown.value for markdown in app.markdown)
+    app.button(key="measure-faithfulness").click().run()
+    assert not app.exception
+    assert any("area under deletion" in markdown.value for markdown in app.markdown)
+    assert inspector.classifier.forward_passes > before
 
 
 def test_link_restores_sample_and_view(app):

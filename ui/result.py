@@ -27,6 +27,7 @@ DEFAULTS: dict[str, float | str] = {
 _CLOSE_CALL = 0.1
 _HEAT_MAPS = {"Crack": "crack", "Class activation map": "activation"}
 """What each choice of heat is to ``cracklib``; the link has the choice as it is shown."""
+HEAT_MAP_NAMES = {heat_map: name for name, heat_map in _HEAT_MAPS.items()}
 _CAPTIONS = {"crack": "Where the crack runs", "activation": "Where the evidence is"}
 
 
@@ -42,6 +43,11 @@ def show_result(result: Result) -> None:
             f"looked at in {inspection.seconds:.2f} s · "
             f"model {plain(inspection.model_name)}, {inspection.model_sha256[:8]}"
         )
+
+
+def heat_map_shown() -> str:
+    """Which of ``config.HEAT_MAPS`` is on the page."""
+    return _HEAT_MAPS[st.session_state.get("heat", DEFAULTS["heat"])]
 
 
 def percent(probability: float) -> str:
