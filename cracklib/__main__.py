@@ -19,8 +19,10 @@ from tqdm import tqdm
 from cracklib.config import (
     AUGMENTATIONS,
     DEFAULT_COLORMAP,
+    DEFAULT_HEAT_MAP,
     DEFAULT_OPACITY,
     DISPLAY_THRESHOLD,
+    HEAT_MAPS,
     OPTIMIZERS,
     RECIPES,
     STARTS,
@@ -194,7 +196,9 @@ def _write_overlay(inspection: Inspection, arguments: argparse.Namespace) -> Pat
     stem = f"{Path(inspection.photo.name).stem}-overlay"
     names = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
     path = next(path for name in names if not (path := folder / f"{name}.png").exists())
-    pixels = inspection.overlay(arguments.opacity, arguments.colormap, arguments.threshold)
+    pixels = inspection.overlay(
+        arguments.opacity, arguments.colormap, arguments.threshold, arguments.heat
+    )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         path.write_bytes(encode_png(pixels))
@@ -278,6 +282,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument(
         "--colormap", choices=COLORMAPS, default=DEFAULT_COLORMAP, help="default: %(default)s"
+    )
+    command.add_argument(
+        "--heat",
+        choices=HEAT_MAPS,
+        default=DEFAULT_HEAT_MAP,
+        help="what is drawn: 'crack' follows the crack itself, 'activation' is the plain class "
+        "activation map (default: %(default)s)",
     )
     command.add_argument(
         "--threshold",

@@ -67,6 +67,9 @@ MIN_VALIDATION_PER_CLASS = 2
 
 DEFAULT_OPACITY = 0.35
 DEFAULT_COLORMAP = "jet"
+HEAT_MAPS = ("crack", "activation")
+"""What heat can be drawn as: refined to the crack, or the plain class activation map."""
+DEFAULT_HEAT_MAP = "crack"
 DISPLAY_THRESHOLD = 0.25
 """Heat below this is not drawn by app and command line, so that a clean wall looks clean."""
 

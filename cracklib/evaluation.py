@@ -30,9 +30,10 @@ _File = TypeVar("_File", LabelledFile, MaskedFile)
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a model scored on a folder: of its two mappings from source to metrics, one is filled.
+    """What a model scored on a folder, by source: ``verdicts``, or the other two.
 
-    ``unreadable`` has the message of every photo that was left out.
+    ``heatmaps`` is of the plain class activation maps, ``refined`` of the maps that follow the
+    crack. ``unreadable`` has the message of every photo that was left out.
     """
 
     model: str
@@ -40,32 +41,39 @@ class Evaluation:
     verdict_threshold: float
     verdicts: Mapping[str, ClassificationMetrics] = field(default_factory=dict)
     heatmaps: Mapping[str, HeatmapMetrics] = field(default_factory=dict)
+    refined: Mapping[str, HeatmapMetrics] = field(default_factory=dict)
     unreadable: Sequence[str] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        results: Mapping[str, ClassificationMetrics | HeatmapMetrics]
-        kind, results = (
-            ("verdicts", self.verdicts) if self.verdicts else ("heatmaps", self.heatmaps)
-        )
+        results: dict[str, Mapping[str, ClassificationMetrics | HeatmapMetrics]]
+        if self.verdicts:
+            results = {"verdicts": self.verdicts}
+        else:
+            results = {"heatmaps": self.heatmaps, "refined": self.refined}
         return {
             "model": self.model,
             "sha256": self.sha256,
             "verdict_threshold": self.verdict_threshold,
-            kind: {source: metrics.to_dict() for source, metrics in results.items()},
+            **{
+                kind: {source: metrics.to_dict() for source, metrics in by_source.items()}
+                for kind, by_source in results.items()
+            },
             "unreadable": list(self.unreadable),
         }
 
     def __str__(self) -> str:
         if self.verdicts:
-            title = (
-                f"Verdicts of {self.model}, cracked from probability {self.verdict_threshold:.3f}"
-            )
-            table = render_classification(self.verdicts)
+            parts = [
+                f"Verdicts of {self.model}, cracked from probability {self.verdict_threshold:.3f}",
+                render_classification(self.verdicts),
+            ]
         else:
-            title = f"Heatmaps of {self.model} against masks"
-            table = render_heatmaps(self.heatmaps)
-        parts = [title, table]
+            parts = [
+                f"Heatmaps of {self.model} against masks",
+                f"Class activation maps\n{render_heatmaps(self.heatmaps)}",
+                f"Refined to the crack\n{render_heatmaps(self.refined)}",
+            ]
         if self.unreadable:
             parts.append("\n".join([f"Left out ({len(self.unreadable)}):", *self.unreadable]))
         return "\n\n".join(parts)
@@ -114,7 +122,8 @@ def _evaluate_verdicts(
 def _evaluate_heatmaps(
     files: Sequence[MaskedFile], inspector: Inspector, progress: Progress | None
 ) -> Evaluation:
-    tallies: defaultdict[str, HeatmapTally] = defaultdict(HeatmapTally)
+    plain: defaultdict[str, HeatmapTally] = defaultdict(HeatmapTally)
+    refined: defaultdict[str, HeatmapTally] = defaultdict(HeatmapTally)
 
     def look(file: MaskedFile) -> None:
         mask = read_photo(file.mask)
@@ -124,19 +133,26 @@ def _evaluate_heatmaps(
                 f"{file.photo.name} is {inspection.photo.size} pixels (height, width), its mask "
                 f"{mask.size}. Give a mask of the photo's size."
             )
-        tallies[file.source].add(inspection.heatmap, mask.pixels[..., 0] >= 128)
+        cracked = mask.pixels[..., 0] >= 128
+        plain[file.source].add(inspection.heatmap, cracked)
+        refined[file.source].add(inspection.refined, cracked)
 
     unreadable = _look_at_each(files, look, progress)
-    heatmaps = {source: tallies[source].metrics() for source in sorted(tallies)}
-    heatmaps[OVERALL] = sum(tallies.values(), HeatmapTally()).metrics()
     card = inspector.card
     return Evaluation(
         card.name,
         card.sha256,
         card.verdict_threshold,
-        heatmaps=heatmaps,
+        heatmaps=_by_source(plain),
+        refined=_by_source(refined),
         unreadable=unreadable,
     )
+
+
+def _by_source(tallies: Mapping[str, HeatmapTally]) -> dict[str, HeatmapMetrics]:
+    found = {source: tallies[source].metrics() for source in sorted(tallies)}
+    found[OVERALL] = sum(tallies.values(), HeatmapTally()).metrics()
+    return found
 
 
 def _look_at_each(

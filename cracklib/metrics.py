@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.ndimage import distance_transform_edt
+from scipy.ndimage import distance_transform_edt, maximum_filter
 from scipy.optimize import minimize, minimize_scalar
 
 from cracklib.types import FloatArray
@@ -23,11 +23,16 @@ CALIBRATION_BINS = 15
 RESAMPLES = 1_000
 HEAT_THRESHOLDS = 1_000
 POINTING_MARGIN_PX = 15
+TOLERANCE_PX = 2
 TEMPERATURE_BOUNDS = (0.05, 20.0)
 
 _Doubles = NDArray[np.float64]
 _CHUNK = 1_000_000
 """Resample weights held at a time: 8 MB."""
+_TOLERANCE_DISC = (
+    np.hypot(*np.mgrid[-TOLERANCE_PX : TOLERANCE_PX + 1, -TOLERANCE_PX : TOLERANCE_PX + 1])
+    <= TOLERANCE_PX
+)
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,8 @@ class HeatmapMetrics:
     """Quality of the heatmaps on ``photos`` photos with masks.
 
     ``pxap`` is the pixel average precision, ``f1`` and ``iou`` are those at ``threshold``, the heat
-    at which both are best, and ``pointing`` is the pointing game's hit rate.
+    at which both are best, and ``pointing`` is the pointing game's hit rate. ``tolerant_f1``, at a
+    threshold of its own, forgives 2 px; all else is exact.
     """
 
     photos: int
@@ -79,6 +85,7 @@ class HeatmapMetrics:
     iou: float | None
     threshold: float | None
     pointing: float | None
+    tolerant_f1: float | None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -371,6 +378,8 @@ class HeatmapTally:
         self.photos = 0
         self._cracked = np.zeros(HEAT_THRESHOLDS, np.int64)
         self._clean = np.zeros(HEAT_THRESHOLDS, np.int64)
+        self._near = np.zeros(HEAT_THRESHOLDS, np.int64)
+        self._reached = np.zeros(HEAT_THRESHOLDS, np.int64)
         self._pointed = 0
         self._hits = 0.0
 
@@ -385,9 +394,14 @@ class HeatmapTally:
         self._clean += np.bincount(level[~mask], minlength=HEAT_THRESHOLDS)
         self.photos += 1
         if mask.any():
-            near = distance_transform_edt(~mask) <= POINTING_MARGIN_PX
-            self._hits += float(near[heat == heat.max()].mean())
+            distance = distance_transform_edt(~mask)
+            pointed = distance <= POINTING_MARGIN_PX
+            self._hits += float(pointed[heat == heat.max()].mean())
             self._pointed += 1
+            near = level[distance <= TOLERANCE_PX]
+            self._near += np.bincount(near, minlength=HEAT_THRESHOLDS)
+            hottest_around = maximum_filter(level, footprint=_TOLERANCE_DISC)
+            self._reached += np.bincount(hottest_around[mask], minlength=HEAT_THRESHOLDS)
 
     def __add__(self, other: HeatmapTally) -> HeatmapTally:
         """The tally of the photos of both."""
@@ -402,17 +416,23 @@ class HeatmapTally:
         PxAP is the sum over thresholds, from the highest, of precision times gain in recall (Choe
         et al. 2020, https://arxiv.org/abs/2001.07437, equation 3). The pointing game counts a hit
         where the hottest pixel lies within 15 px of the mask (Zhang et al. 2016,
-        https://arxiv.org/abs/1608.00507); of several equally hot pixels, the share that does.
+        https://arxiv.org/abs/1608.00507); of several equally hot pixels, the share that does. The
+        tolerant F1 is of the share of called pixels that lie within 2 px of the mask and the share
+        of the mask's that lie within 2 px of a called one, as crack papers have it (Zou et al.
+        2012, https://doi.org/10.1016/j.patrec.2011.11.004).
         """
         tp = np.cumsum(self._cracked[::-1])
         called = tp + np.cumsum(self._clean[::-1])
         cracked = int(self._cracked.sum())
         if not cracked:
-            return HeatmapMetrics(self.photos, None, None, None, None, None)
+            return HeatmapMetrics(self.photos, None, None, None, None, None, None)
         precision = tp / np.maximum(called, 1)
         pxap = float(precision @ np.diff(tp, prepend=0)) / cracked
         iou = tp / (called + cracked - tp)
         best = int(np.argmax(iou))
+        near_precision = np.cumsum(self._near[::-1]) / np.maximum(called, 1)
+        near_recall = np.cumsum(self._reached[::-1]) / cracked
+        both = np.maximum(near_precision + near_recall, np.finfo(float).tiny)
         return HeatmapMetrics(
             photos=self.photos,
             pxap=pxap,
@@ -420,6 +440,7 @@ class HeatmapTally:
             iou=float(iou[best]),
             threshold=(HEAT_THRESHOLDS - 1 - best) / HEAT_THRESHOLDS,
             pointing=self._hits / self._pointed,
+            tolerant_f1=float((2 * near_precision * near_recall / both).max()),
         )
 
 

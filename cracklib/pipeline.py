@@ -10,10 +10,17 @@ from threading import Lock
 
 from cracklib.cam import to_heat
 from cracklib.classifier import Classifier, load_classifier
-from cracklib.config import DEFAULT_COLORMAP, DEFAULT_OPACITY, INPUT_SIZE
+from cracklib.config import (
+    DEFAULT_COLORMAP,
+    DEFAULT_HEAT_MAP,
+    DEFAULT_OPACITY,
+    HEAT_MAPS,
+    INPUT_SIZE,
+)
 from cracklib.overlay import render_overlay, upsample_heat
 from cracklib.photo import decode_photo, read_photo
 from cracklib.preprocess import large_input_size, to_batch
+from cracklib.refine import refine_heat
 from cracklib.types import FloatArray, HeatScale, Photo, Pixels, Verdict
 from cracklib.weights import ModelCard
 
@@ -41,17 +48,42 @@ class Inspection:
         """The heat at the photo's size: float32 (height, width) in [0, 1]."""
         return upsample_heat(self.heat, self.photo.size)
 
+    @cached_property
+    def crack_heat(self) -> FloatArray:
+        """The heat refined to the crack: float32 in [0, 1], of the size it is found at.
+
+        See ``refine.refine_heat``.
+        """
+        return refine_heat(self.photo.pixels, self.heat)
+
+    @cached_property
+    def refined(self) -> FloatArray:
+        """``crack_heat`` at the photo's size: float32 (height, width) in [0, 1]."""
+        return upsample_heat(self.crack_heat, self.photo.size)
+
+    def heat_of(self, heat_map: str) -> FloatArray:
+        """The heat to draw as ``heat_map``, one of ``config.HEAT_MAPS``, at its own size.
+
+        Raises ``ValueError`` for any other.
+        """
+        if heat_map not in HEAT_MAPS:
+            raise ValueError(f"heat_map must be one of {', '.join(HEAT_MAPS)}, not {heat_map!r}")
+        return self.crack_heat if heat_map == "crack" else self.heat
+
     def overlay(
         self,
         opacity: float = DEFAULT_OPACITY,
         colormap: str = DEFAULT_COLORMAP,
         threshold: float = 0.0,
+        heat_map: str = DEFAULT_HEAT_MAP,
     ) -> Pixels:
-        """The heatmap blended over the photo: uint8 RGB (height, width, 3).
+        """The heat blended over the photo: uint8 RGB (height, width, 3).
 
-        See ``render_overlay``. Nothing is drawn where heat is below ``threshold``.
+        See ``heat_of`` and ``render_overlay``, whose errors it raises. Nothing is drawn where heat
+        is below ``threshold``.
         """
-        return render_overlay(self.photo.pixels, self.heatmap, opacity, colormap, threshold)
+        heat = self.heat_of(heat_map)
+        return render_overlay(self.photo.pixels, heat, opacity, colormap, threshold)
 
 
 class Inspector:

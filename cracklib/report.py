@@ -34,9 +34,13 @@ def render_classification(results: Mapping[str, ClassificationMetrics]) -> str:
 
 def render_heatmaps(results: Mapping[str, HeatmapMetrics]) -> str:
     """One table with a row a source."""
-    rows = [["source", "photos", "PxAP", "best F1", "best IoU", "at heat", "pointing game"]]
+    headings = ["PxAP", "best F1", "best IoU", "at heat", "F1 within 2 px", "pointing game"]
+    rows = [["source", "photos", *headings]]
     for source, metrics in results.items():
-        values = (metrics.pxap, metrics.f1, metrics.iou, metrics.threshold, metrics.pointing)
+        values = (
+            *(metrics.pxap, metrics.f1, metrics.iou, metrics.threshold),
+            *(metrics.tolerant_f1, metrics.pointing),
+        )
         rows.append([source, f"{metrics.photos:6d}", *(_number(value) for value in values)])
     return _align(rows)
 

@@ -33,13 +33,16 @@ far. From **{percent(card.verdict_threshold)}** up the verdict is “Crack found
     st.subheader("Reading the heatmap", anchor=False)
     st.markdown(
         """
-- The colours are evidence for a crack, in log-odds: 0 is undecided, and +2.3 is odds of ten to
-  one. Averaged over a small photo it is the log-odds of the probability; a large photo is judged by
-  the third of it, in height and width, that speaks most for a crack.
-- One colour means the same amount in every photo; weak evidence is not drawn, so that a sound wall
+- **Class activation map** is what the network saw ([Zhou et al. 2016](https://arxiv.org/abs/1512.04150)):
+  a coarse grid, smoothed, that shows about where to look. Its colours are evidence for a crack, in
+  log-odds: 0 is undecided, and +2.3 is odds of ten to one. Averaged over a small photo it is the
+  log-odds of the probability; a large photo is judged by the third of it, in height and width, that
+  speaks most for a crack.
+- **Crack** follows the crack itself: it is that evidence times how much each pixel looks like a
+  crack, darker than its surroundings or the bottom of a dark valley, and no long straight joint. It
+  can't show what the network has no evidence for, and near a crack a dark joint can glow with it.
+- One colour means the same amount in every photo; weak heat is not drawn, so that a sound wall
   looks sound. *Hide heat below* moves that limit and changes nothing else.
-- It is a class activation map ([Zhou et al. 2016](https://arxiv.org/abs/1512.04150)): a coarse
-  grid, smoothed. It shows about where to look; it does not trace or measure a crack.
 """
     )
 

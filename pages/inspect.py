@@ -4,6 +4,7 @@ import streamlit as st
 
 from ui import session
 from ui.errors import errors_told
+from ui.faithfulness import show_faithfulness
 from ui.feedback import show_feedback
 from ui.model import load_inspector, show_model_in_use
 from ui.navigation import require_router
@@ -24,5 +25,6 @@ if problem := session.problem():
     st.error(problem, icon=":material/error:")
 if result := session.result():
     show_result(result)
+    show_faithfulness(result, inspector)
     with errors_told(st.error):
         show_feedback(result)

@@ -82,7 +82,7 @@ def images(app):
     """URLs of photo and overlay; the media file manager names files by their contents."""
     pictures = {caption: image.value[0] for image in app.get("image") for caption in image.captions}
     return pictures.pop("Photo"), next(
-        url for caption, url in pictures.items() if "vidence" in caption
+        url for caption, url in pictures.items() if "vidence" in caption or "crack runs" in caption
     )
 
 
@@ -114,34 +114,49 @@ def test_sliders_blend_again_and_never_run_the_model(app, inspector, dark_png):
     overlays = {images(app)[1]}
     for change in (
         lambda: app.slider(key="opacity").set_value(0.8),
-        lambda: app.slider(key="threshold").set_value(0.9),
         lambda: app.button_group(key="colormap").set_value("magma"),
+        lambda: app.button_group(key="heat").set_value("Class activation map"),
+        lambda: app.slider(key="threshold").set_value(0.9),
     ):
         change()
         app.run()
         overlays.add(images(app)[1])
-    assert len(overlays) == 4
+    assert len(overlays) == 5
     assert inspector.classifier.forward_passes == before
 
 
 def test_reset_gives_the_defaults_back(app):
     app.run()
     app.slider(key="opacity").set_value(0.8)
+    app.button_group(key="heat").set_value("Class activation map")
     app.button_group(key="colormap").set_value("magma").run()
     [reset] = [button for button in app.button if button.label == "Reset view"]
     reset.click().run()
     assert app.slider(key="opacity").value == 0.35
     assert app.slider(key="threshold").value == 0.25
     assert app.button_group(key="colormap").value == "jet"
+    assert app.button_group(key="heat").value == "Crack"
+
+
+def test_faithfulness_of_the_map_is_measured_on_demand(app, inspector):
+    app.run()
+    before = inspector.classifier.forward_passes
+    assert not any("area under deletion" in markdown.value for markdown in app.markdown)
+    app.button(key="measure-faithfulness").click().run()
+    assert not app.exception
+    assert any("area under deletion" in markdown.value for markdown in app.markdown)
+    assert inspector.classifier.forward_passes > before
 
 
 def test_link_restores_sample_and_view(app):
     app.query_params.update(sample=LAST, opacity="0.8", threshold="0.5", colormap="viridis")
+    app.query_params.update(heat="Class activation map")
     app.run()
     assert shown(app) == f"{LAST}.jpg"
     assert app.slider(key="opacity").value == 0.8
     assert app.slider(key="threshold").value == 0.5
     assert app.button_group(key="colormap").value == "viridis"
+    assert app.button_group(key="heat").value == "Class activation map"
 
 
 def test_link_with_unusable_values_says_so_and_shows_the_defaults(app):

@@ -77,8 +77,9 @@ def test_overlays_never_overwrite(folder, tmp_path, dark_corner, inspector):
 def test_overlay_options(folder, tmp_path, dark_corner, inspector):
     photo = str(folder / "b" / "wall.png")
     options = ["--opacity", "0.8", "--colormap", "magma", "--threshold", "0.5"]
+    options += ["--heat", "activation"]
     assert main(["inspect", photo, "--out", str(tmp_path), *options]) == 0
-    expected = inspector.inspect(dark_corner).overlay(0.8, "magma", 0.5)
+    expected = inspector.inspect(dark_corner).overlay(0.8, "magma", 0.5, "activation")
     np.testing.assert_array_equal(read_photo(tmp_path / "wall-overlay.png").pixels, expected)
 
 

@@ -12,7 +12,10 @@ from cracklib.photo import encode_png, read_photo
 
 @dataclass
 class BrightnessInspector:
-    """Stands in for the network: dark photos are cracked, dark pixels are hot."""
+    """Stands in for the network: dark photos are cracked, dark pixels are hot.
+
+    Refined, only black ones are.
+    """
 
     card: SimpleNamespace = field(
         default_factory=lambda: SimpleNamespace(
@@ -23,7 +26,12 @@ class BrightnessInspector:
     def inspect(self, path):
         photo = read_photo(path)
         heat = 1 - photo.pixels[..., 0].astype(np.float32) / 255
-        return SimpleNamespace(photo=photo, probability=float(heat.mean()), heatmap=heat)
+        return SimpleNamespace(
+            photo=photo,
+            probability=float(heat.mean()),
+            heatmap=heat,
+            refined=(heat == 1).astype(np.float32),
+        )
 
 
 def write(path, pixels):
@@ -84,6 +92,19 @@ def test_masked_folder_scores_the_heatmaps_per_source(masked):
     assert found.heatmaps["overall"].photos == 2
 
 
+def test_masked_folder_scores_plain_and_refined_maps_apart(masked):
+    line = flat(200)
+    line[10], line[20] = 0, 20
+    write(masked / "photos" / "brick-1.png", line)
+    mask = flat(0)
+    mask[10] = mask[20] = 255
+    write(masked / "masks" / "brick-1.png", mask)
+    found = evaluate_folder(masked, BrightnessInspector())
+    assert found.heatmaps["brick"].f1 == 1.0
+    assert found.refined["brick"].f1 == pytest.approx(2 / 3)
+    assert list(found.refined) == ["brick", "slab", "overall"]
+
+
 def test_unreadable_photos_are_listed_and_the_rest_measured(labelled):
     (labelled / "crack" / "tile-0.png").write_bytes(b"no photo")
     steps = []
@@ -134,7 +155,9 @@ def test_results_of_both_kinds_print_and_go_to_json(labelled, masked):
     verdicts = evaluate_folder(labelled, BrightnessInspector())
     heatmaps = evaluate_folder(masked, BrightnessInspector())
     assert str(verdicts).startswith("Verdicts of tiny, cracked from probability 0.500\n\nsource")
-    assert str(heatmaps).startswith("Heatmaps of tiny against masks\n\nsource")
+    plain, refined = str(heatmaps).split("Refined to the crack\nsource")
+    assert plain.startswith("Heatmaps of tiny against masks\n\nClass activation maps\nsource")
+    assert [part.count("overall") for part in (plain, refined)] == [1, 1]
     values = json.loads(json.dumps(verdicts.to_dict(), allow_nan=False))
     assert values["model"] == "tiny"
     assert values["verdict_threshold"] == 0.5
@@ -142,3 +165,4 @@ def test_results_of_both_kinds_print_and_go_to_json(labelled, masked):
     assert values["verdicts"]["tile"]["recall"]["value"] == 0.5
     values = json.loads(json.dumps(heatmaps.to_dict(), allow_nan=False))
     assert values["heatmaps"]["brick"]["pointing"] == 1.0
+    assert values["refined"]["brick"]["tolerant_f1"] == 1.0

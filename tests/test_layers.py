@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LAYERS = [
     {"architecture", "config", "errors", "types"},
     {"dataset", "download", "intake", "metrics", "overlay", "photo", "preprocess", "report"}
-    | {"check_set", "recipes", "samples", "synthesis", "views"},
+    | {"check_set", "faithfulness", "recipes", "refine", "samples", "synthesis", "views"},
     {"calibration", "cam", "classifier", "engines", "features", "model", "timing", "training"}
     | {"weights"},
     {"__main__", "comparison", "evaluation", "jobs", "pipeline", "store"},

@@ -253,6 +253,7 @@ class TestHeatmaps:
         tally.add(mask.astype(np.float32), mask)
         found = tally.metrics()
         assert (found.pxap, found.f1, found.iou, found.pointing) == (1.0, 1.0, 1.0, 1.0)
+        assert found.tolerant_f1 == 1.0
 
     def test_flat_heat_scores_the_share_of_cracked_pixels(self):
         mask = np.zeros((10, 10), bool)
@@ -270,6 +271,29 @@ class TestHeatmaps:
         tally = HeatmapTally()
         tally.add(heat, mask)
         assert tally.metrics().pointing == hit
+
+    @pytest.mark.parametrize(("beside_px", "f1"), [(2, 1.0), (3, 0.0)])
+    def test_two_pixels_beside_the_crack_are_forgiven(self, beside_px, f1):
+        mask = np.zeros((20, 20), bool)
+        mask[8] = True
+        heat = np.zeros((20, 20), np.float32)
+        heat[8 + beside_px] = 0.6
+        tally = HeatmapTally()
+        tally.add(heat, mask)
+        found = tally.metrics()
+        # What is left at 3 px is to call everything: 5 rows of 20 lie near the crack.
+        assert found.tolerant_f1 == pytest.approx(f1 or 2 * 0.25 / 1.25)
+        assert found.f1 == pytest.approx(2 / 21)
+
+    def test_tolerant_f1_by_hand(self):
+        mask = np.zeros((30, 40), bool)
+        mask[4] = True
+        heat = np.zeros((30, 40), np.float32)
+        heat[4, :20] = 0.9  # reaches 22 of the 40
+        heat[0, 30:] = 0.5  # 4 px off: 10 false
+        tally = HeatmapTally()
+        tally.add(heat, mask)
+        assert tally.metrics().tolerant_f1 == pytest.approx(2 * 0.55 / 1.55)
 
     def test_equally_hot_pixels_point_by_their_share(self):
         mask = np.zeros((1, 40), bool)

@@ -62,6 +62,24 @@ def test_redrawing_never_runs_the_network(inspector, dark_corner):
     assert inspector.classifier.forward_passes == before == 1
 
 
+def test_refined_heat_has_the_photos_size_and_stays_within_the_evidence(inspector, dark_corner):
+    inspection = inspector.inspect(dark_corner)
+    assert inspection.refined.shape == dark_corner.size
+    assert 0.0 <= inspection.refined.min() <= inspection.refined.max() <= 1.0
+    assert inspection.refined[inspection.heatmap == 0.0].max() == 0.0
+
+
+def test_overlay_draws_the_map_asked_for(inspector, dark_corner):
+    inspection = inspector.inspect(dark_corner)
+    for heat_map, heat in (("crack", inspection.refined), ("activation", inspection.heatmap)):
+        overlay = inspection.overlay(1.0, threshold=0.25, heat_map=heat_map)
+        drawn = (overlay != dark_corner.pixels).any(axis=2)
+        np.testing.assert_array_equal(drawn, heat >= 0.25)
+    np.testing.assert_array_equal(inspection.overlay(), inspection.overlay(heat_map="crack"))
+    with pytest.raises(ValueError, match="crack, activation, not 'gradients'"):
+        inspection.overlay(heat_map="gradients")
+
+
 def test_overlay_has_the_photos_size_and_leaves_it_alone(inspector, dark_corner):
     before = dark_corner.pixels.copy()
     overlay = inspector.inspect(dark_corner).overlay(opacity=1.0)

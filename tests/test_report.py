@@ -51,12 +51,12 @@ def test_classification_fits_100_columns_when_everything_is_defined():
 
 def test_heatmaps():
     results = {
-        "masonry": HeatmapMetrics(148, 0.3126, 0.4, 0.25, 0.31, 0.875),
-        "overall": HeatmapMetrics(1, None, None, None, None, None),
+        "masonry": HeatmapMetrics(148, 0.3126, 0.4, 0.25, 0.31, 0.875, 0.5),
+        "overall": HeatmapMetrics(1, None, None, None, None, None, None),
     }
     assert render_heatmaps(results).splitlines() == [
-        "source   photos  PxAP   best F1  best IoU  at heat  pointing game",
-        "-------  ------  -----  -------  --------  -------  -------------",
-        "masonry     148  0.313  0.400    0.250     0.310    0.875",
-        "overall       1  –      –        –         –        –",
+        "source   photos  PxAP   best F1  best IoU  at heat  F1 within 2 px  pointing game",
+        "-------  ------  -----  -------  --------  -------  --------------  -------------",
+        "masonry     148  0.313  0.400    0.250     0.310    0.500           0.875",
+        "overall       1  –      –        –         –        –               –",
     ]

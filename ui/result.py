@@ -20,10 +20,15 @@ DEFAULTS: dict[str, float | str] = {
     "opacity": DEFAULT_OPACITY,
     "threshold": DISPLAY_THRESHOLD,
     "colormap": DEFAULT_COLORMAP,
+    "heat": "Crack",
 }
 """The controls: their keys, in the session and in the link, and what reset gives."""
 
 _CLOSE_CALL = 0.1
+_HEAT_MAPS = {"Crack": "crack", "Class activation map": "activation"}
+"""What each choice of heat is to ``cracklib``; the link has the choice as it is shown."""
+HEAT_MAP_NAMES = {heat_map: name for name, heat_map in _HEAT_MAPS.items()}
+_CAPTIONS = {"crack": "Where the crack runs", "activation": "Where the evidence is"}
 
 
 def show_result(result: Result) -> None:
@@ -38,6 +43,11 @@ def show_result(result: Result) -> None:
             f"looked at in {inspection.seconds:.2f} s · "
             f"model {plain(inspection.model_name)}, {inspection.model_sha256[:8]}"
         )
+
+
+def heat_map_shown() -> str:
+    """Which of ``config.HEAT_MAPS`` is on the page."""
+    return _HEAT_MAPS[st.session_state.get("heat", DEFAULTS["heat"])]
 
 
 def percent(probability: float) -> str:
@@ -55,7 +65,19 @@ def _show_heat(result: Result) -> None:
     asked = {key: st.query_params[key] for key in DEFAULTS if key in st.query_params}
     pictures = st.container()
     with st.container(key="controls"):
-        opacity_column, threshold_column, colormap_column = st.columns([5, 5, 12], gap="medium")
+        heat_column, *columns = st.columns([7, 4, 4, 8], gap="medium")
+        opacity_column, threshold_column, colormap_column = columns
+    heat_name = heat_column.segmented_control(
+        "Heat",
+        list(_HEAT_MAPS),
+        default=DEFAULTS["heat"],
+        required=True,
+        key="heat",
+        bind="query-params",
+        persist_state="session",
+        help="The crack itself, found by its darkness where the network sees evidence; or that "
+        "evidence alone, as coarse as the network sees it.",
+    )
     opacity = opacity_column.slider(
         "Opacity of the heat",
         0.0,
@@ -89,29 +111,30 @@ def _show_heat(result: Result) -> None:
         bind="query-params",
         persist_state="session",
     )
-    chosen = {"opacity": opacity, "threshold": threshold, "colormap": colormap}
+    chosen = {"opacity": opacity, "threshold": threshold, "colormap": colormap, "heat": heat_name}
     st.html(f"<style>{_swatch_css()}</style>")
 
     inspection = result.inspection
-    overlay = encode_jpeg(
-        render_overlay(result.pixels, inspection.heat, opacity, colormap, threshold)
-    )
+    heat_map = _HEAT_MAPS[heat_name]
+    heat = inspection.heat_of(heat_map)
+    overlay = encode_jpeg(render_overlay(result.pixels, heat, opacity, colormap, threshold))
     left, right = pictures.columns(2, gap="medium")
     left.image(result.jpeg, width="stretch", alt="The photo as given", caption="Photo")
-    shows_heat = bool(inspection.heat.max() >= threshold)
+    shows_heat = bool(heat.max() >= threshold)
     right.image(
         overlay,
         width="stretch",
         alt="The photo with the evidence for a crack as colours",
-        caption="Where the evidence is" if shows_heat else "No evidence above the threshold",
+        caption=_CAPTIONS[heat_map] if shows_heat else "No evidence above the threshold",
     )
-    pictures.html(_colour_bar_html(colormap, threshold, inspection.scale))
+    scale = inspection.scale if heat_map == "activation" else None
+    pictures.html(_colour_bar_html(colormap, threshold, scale))
 
     with st.container(horizontal=True, vertical_alignment="center", key="actions"):
         stem = PurePath(inspection.photo.name).stem or "photo"
         st.download_button(
             "Overlay, PNG",
-            lambda: encode_png(inspection.overlay(opacity, colormap, threshold)),
+            lambda: encode_png(inspection.overlay(opacity, colormap, threshold, heat_map)),
             file_name=f"{stem}_overlay.png",
             mime="image/png",
             icon=":material/download:",
@@ -120,7 +143,7 @@ def _show_heat(result: Result) -> None:
         )
         st.download_button(
             "Heatmap, NPY",
-            lambda: _npy_bytes(inspection),
+            lambda: _npy_bytes(inspection, heat_map),
             file_name=f"{stem}_heatmap.npy",
             mime="application/octet-stream",
             icon=":material/download:",
@@ -156,9 +179,9 @@ def _show_link(result: Result, chosen: dict[str, float | str]) -> None:
     st.code((st.context.url or "") + (f"?{query}" if query else ""), language=None, wrap_lines=True)
 
 
-def _npy_bytes(inspection: Inspection) -> bytes:
+def _npy_bytes(inspection: Inspection, heat_map: str) -> bytes:
     file = io.BytesIO()
-    np.save(file, inspection.heatmap)
+    np.save(file, inspection.refined if heat_map == "crack" else inspection.heatmap)
     return file.getvalue()
 
 
@@ -194,23 +217,29 @@ def _how_many(probability: float) -> str:
     return f"about {count} {'shows' if count == 1 else 'show'} a crack"
 
 
-def _colour_bar_html(colormap: str, threshold: float, scale: HeatScale) -> str:
-    def log_odds(heat: float) -> str:
+def _colour_bar_html(colormap: str, threshold: float, scale: HeatScale | None) -> str:
+    """With the log-odds that ``scale`` gives heat; without it, the refined heat itself."""
+
+    def reading(heat: float) -> str:
+        if scale is None:
+            return f"{heat:.2f}"
         return f"{scale.low + heat * (scale.high - scale.low):+.1f}"
 
+    title = "Evidence for a crack, log-odds" if scale else "Evidence × likeness to a crack"
+    ends = (f"{reading(0)} or less", f"{reading(1)} or more") if scale else ("0", "1")
     return f"""
 <figure class="colour-bar">
   <figcaption>
-    <span>Evidence for a crack, log-odds</span>
-    <span>drawn from {log_odds(threshold)} up</span>
+    <span>{title}</span>
+    <span>drawn from {reading(threshold)} up</span>
   </figcaption>
   <div class="scale" style="background:{_gradient(colormap)}">
     <div class="hidden" style="width:{100 * threshold:.0f}%"></div>
     <span style="left:{100 * threshold:.0f}%"></span>
   </div>
   <div class="ticks">
-    <span>{log_odds(0)} or less</span>
-    <span>{log_odds(1)} or more</span>
+    <span>{ends[0]}</span>
+    <span>{ends[1]}</span>
   </div>
 </figure>"""
 

@@ -77,7 +77,7 @@ def test_camera(app_url, open_page):
     wait_for_result(page, "camera.jpg")
 
 
-def test_both_sliders_and_the_colormap_change_the_overlay(app_url, open_page):
+def test_sliders_colormap_and_kind_of_heat_change_the_overlay(app_url, open_page):
     page = open_page(app_url)
     wait_for_result(page, f"{FIRST}.jpg")
     seen = [overlay_file(page)]
@@ -87,8 +87,12 @@ def test_both_sliders_and_the_colormap_change_the_overlay(app_url, open_page):
     page.locator(".st-key-colormap").get_by_text("viridis").click()
     expect(page.locator(OVERLAY)).not_to_have_attribute("src", re.compile(seen[-1]))
     seen.append(overlay_file(page))
-    assert len(set(seen)) == 4
+    page.locator(".st-key-heat").get_by_text("Class activation map").click()
+    expect(page.locator(OVERLAY)).not_to_have_attribute("src", re.compile(seen[-1]))
+    seen.append(overlay_file(page))
+    assert len(set(seen)) == 5
     expect(page).to_have_url(re.compile("colormap=viridis"))
+    expect(page).to_have_url(re.compile("heat=Class"))
     assert {"opacity=0.4", "threshold=0.2"} <= set(re.split("[?&]", page.url))
 
     page.get_by_role("button", name="Reset view").click()

@@ -1,0 +1,119 @@
+"""From the coarse heat to the crack itself: where the network's evidence meets dark, thin lines."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from cracklib.architecture import STRIDE
+from cracklib.overlay import upsample_heat
+from cracklib.types import FloatArray, Pixels
+
+# Everything here was chosen on one half of the masked photos; `benchmarks.refined_heat` has both.
+_SIDE_PX = 384
+"""Shorter side that lines are looked for at. Finer than this, a crack's rim is grain and dust."""
+_SURROUNDINGS_PX = 192
+_WINDOW_CELLS = 29
+"""Cells of the median's window, ``_SURROUNDINGS_PX`` in all; coarse, for the sake of its time."""
+_BLACK = 8.0
+"""Grey levels that count for nothing, so that noise in the dark is no contrast."""
+_RIDGE_SIGMAS_PX = (1, 2, 3, 5)
+_RIDGE_FULL = 200.0
+_RIDGE_SHARE = 0.6
+_JOINT_PX = (40, 160)
+"""Straight lines begin to count as joints at the first length and fully do at the second."""
+_JOINT_WIDTH_PX = 5
+_JOINT_WEIGHT = 0.6
+_HEAT_POWER = 0.4
+_MIDDLE = 0.4
+"""The product that is drawn as half heat: few cracks reach 0.6, and no colours are to lie idle."""
+
+
+def refine_heat(pixels: Pixels, heat: FloatArray) -> FloatArray:
+    """Heat that follows the crack: ``heat**0.4`` times how much each pixel looks like one.
+
+    The product, in [0, 1], is spread over the colours by ``product**2 / (product**2 + 0.4**2)``,
+    which changes no order.
+
+    Needs no pixel labels: what looks like a crack is darker than its surroundings or the bottom of
+    a dark valley, and no long straight line. Where there is no heat nothing is drawn, whatever it
+    looks like.
+
+    ``pixels`` is uint8 RGB (height, width, 3); ``heat`` is float32 in [0, 1] of any number of rows
+    and columns, a cell for ``STRIDE`` pixels of what the network saw. Lines are looked for at 384
+    px on the photo's shorter side, or as finely as the network looked if that is more; a smaller
+    photo is taken as it is. Returns float32 in [0, 1] of the size that lines were looked for at;
+    ``upsample_heat`` brings it to the photo's.
+    """
+    height, width = pixels.shape[:2]
+    shrink = min(1.0, max(_SIDE_PX, STRIDE * min(heat.shape)) / min(height, width))
+    size = max(1, round(height * shrink)), max(1, round(width * shrink))
+    small = cv2.resize(pixels, size[::-1], interpolation=cv2.INTER_AREA) if shrink < 1 else pixels
+    # Mortar, brick and paint are lit in at least one channel; the inside of a crack is in none.
+    brightness = small.max(axis=2)
+    ridges = np.sqrt(dark_ridges(brightness))
+    likeness = (1 - _RIDGE_SHARE) * darkness(brightness) + _RIDGE_SHARE * ridges
+    likeness *= 1 - _JOINT_WEIGHT * straight_lines(small)
+    refined: FloatArray = (likeness * upsample_heat(heat, size) ** _HEAT_POWER) ** 2
+    return refined / (refined + _MIDDLE**2)
+
+
+def darkness(brightness: Pixels) -> FloatArray:
+    """How much darker each pixel is than its surroundings, as a share of theirs.
+
+    uint8 (height, width) in, float32 of the same shape in [0, 1] out. The surroundings are the
+    median over half of the shorter side, at most 192 px: that is the wall's own brightness, even
+    inside a crack as wide as a hand.
+    """
+    height, width = brightness.shape
+    step = min(min(height, width) / 2, _SURROUNDINGS_PX) / _WINDOW_CELLS
+    cells = max(2, round(width / step)), max(2, round(height / step))
+    coarse = cv2.resize(brightness, cells, interpolation=cv2.INTER_AREA)
+    margin = _WINDOW_CELLS // 2
+    padded = cv2.copyMakeBorder(coarse, margin, margin, margin, margin, cv2.BORDER_REFLECT)
+    median = cv2.medianBlur(padded, _WINDOW_CELLS)[margin:-margin, margin:-margin]
+    around = cv2.resize(median.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+    darker = 1 - (brightness.astype(np.float32) + _BLACK) / (around + _BLACK)
+    return _smoothed(np.clip(darker, 0, 1))
+
+
+def dark_ridges(brightness: Pixels) -> FloatArray:
+    """How much each pixel is the bottom of a dark valley, at the width where it is most.
+
+    The larger eigenvalue of the Hessian of scale space, with Lindeberg's normalisation for ridges
+    (Lindeberg 1998, https://doi.org/10.1023/A:1008097225773, gamma 3/4). uint8 (height, width) in,
+    float32 of the same shape in [0, 1] out.
+    """
+    strongest = np.zeros(brightness.shape, np.float32)
+    for sigma in _RIDGE_SIGMAS_PX:
+        scaled = cv2.GaussianBlur(brightness.astype(np.float32), (0, 0), sigma)
+        xx, yy, xy = (
+            cv2.Sobel(scaled, -1, *order, ksize=3) / 4 for order in ((2, 0), (0, 2), (1, 1))
+        )
+        larger = (xx + yy) / 2 + np.hypot((xx - yy) / 2, xy)
+        strongest = np.maximum(strongest, larger * sigma**1.5)
+    return _smoothed(np.clip(strongest / _RIDGE_FULL, 0, 1))
+
+
+def straight_lines(pixels: Pixels) -> FloatArray:
+    """How much each pixel belongs to a long straight line, such as a joint or an edge.
+
+    Segments are those of Grompone von Gioi et al. 2012 (https://doi.org/10.5201/ipol.2012.gjmr-lsd).
+    uint8 RGB (height, width, 3) in, float32 (height, width) in [0, 1] out.
+    """
+    grey = cv2.GaussianBlur(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), (0, 0), 1.0)
+    found = cv2.createLineSegmentDetector().detect(grey)[0]
+    segments = np.zeros((0, 4)) if found is None else np.reshape(found, (-1, 4))
+    lengths = np.hypot(segments[:, 2] - segments[:, 0], segments[:, 3] - segments[:, 1])
+    shortest, longest = _JOINT_PX
+    lines = np.zeros(grey.shape, np.float32)
+    for index in np.argsort(lengths):
+        if lengths[index] > shortest:
+            x0, y0, x1, y1 = np.rint(segments[index]).astype(int).tolist()
+            strength = min(float(lengths[index]) / longest, 1.0)
+            cv2.line(lines, (x0, y0), (x1, y1), strength, _JOINT_WIDTH_PX)
+    return _smoothed(lines)
+
+
+def _smoothed(values: FloatArray) -> FloatArray:
+    return np.asarray(cv2.GaussianBlur(values, (0, 0), 1.0), np.float32)

@@ -1,0 +1,120 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cracklib.refine import dark_ridges, darkness, refine_heat, straight_lines
+from cracklib.synthesis import render_crack, render_wall
+
+EVERYWHERE = np.ones((14, 14), np.float32)
+
+
+@pytest.fixture(scope="module")
+def cracked():
+    """A rendered plaster wall and the mask of the crack on it."""
+    rng = np.random.default_rng(3)
+    wall = render_wall(rng, (224, 224), "plaster")
+    return render_crack(wall, rng, "single", width_px=6.0)
+
+
+def wall(size=(224, 224), brightness=160):
+    return np.full((*size, 3), brightness, np.uint8)
+
+
+def test_heat_everywhere_is_narrowed_to_the_crack(cracked):
+    pixels, mask = cracked
+    refined = refine_heat(pixels, EVERYWHERE)
+    assert refined.shape == mask.shape
+    assert refined.dtype == np.float32
+    assert mask[refined >= np.quantile(refined, 1 - mask.mean())].mean() > 0.8
+
+
+def test_without_heat_nothing_is_drawn(cracked):
+    pixels, _ = cracked
+    heat = np.zeros((14, 14), np.float32)
+    assert refine_heat(pixels, heat).max() == 0.0
+    heat[:, :7] = 1.0
+    refined = refine_heat(pixels, heat)
+    assert refined[:, 120:].max() == 0.0
+    assert refined[:, :104].max() > 0.3
+
+
+def test_more_heat_draws_more():
+    pixels = wall()
+    pixels[:, 100:106] = 20
+    weak, strong = (refine_heat(pixels, np.full((14, 14), h, np.float32)) for h in (0.2, 0.8))
+    assert (strong[10:-10, 101:105] > weak[10:-10, 101:105]).all()
+
+
+def test_a_plain_wall_stays_clean():
+    assert refine_heat(wall(), EVERYWHERE).max() < 0.01
+
+
+def test_a_long_straight_joint_is_drawn_fainter_than_a_ragged_crack():
+    rows = np.arange(224)
+    joint, crack = wall(), wall()
+    joint[:, 100:105] = 60
+    for row, at in zip(rows, 100 + np.round(8 * np.sin(rows / 5)).astype(int), strict=True):
+        crack[row, at : at + 5] = 60
+    drawn = [
+        refine_heat(pixels, EVERYWHERE)[20:-20].max(axis=1).mean() for pixels in (joint, crack)
+    ]
+    assert drawn[0] < 0.7 * drawn[1]
+
+
+@pytest.mark.parametrize(
+    ("size", "grid", "expected"),
+    [
+        ((128, 200), (14, 14), (128, 200)),
+        ((768, 1536), (14, 14), (384, 768)),
+        ((1600, 800), (14, 28), (768, 384)),
+        ((1000, 1200), (40, 48), (640, 768)),
+    ],
+)
+def test_lines_are_looked_for_as_finely_as_the_network_looked(size, grid, expected):
+    assert refine_heat(wall(size), np.ones(grid, np.float32)).shape == expected
+
+
+def test_a_crack_as_wide_as_a_brick_is_dark_to_its_middle():
+    brightness = np.full((224, 224), 170, np.uint8)
+    brightness[:, 100:130] = 10
+    found = darkness(brightness)
+    assert found[112, 115] > 0.8
+    assert found[112, 50] == 0.0
+
+
+def test_darkness_is_a_share_of_the_light():
+    brightness = np.full((224, 224), 200, np.uint8)
+    brightness[:, 100:106] = 50
+    bright, dim = (darkness((brightness * light).astype(np.uint8)) for light in (1.0, 0.5))
+    assert dim[112, 103] == pytest.approx(bright[112, 103], abs=0.05)
+
+
+@pytest.mark.parametrize("width", [2, 4, 8])
+def test_valleys_are_found_at_their_width_and_crests_are_not(width):
+    dark = np.full((100, 100), 150, np.uint8)
+    dark[:, 50 : 50 + width] = 30
+    middle = 50 + width // 2
+    found = dark_ridges(dark)
+    assert found[50, middle] > 0.1
+    assert found[50, 20] < 0.01
+    assert dark_ridges(180 - dark)[50, middle] < 0.2 * found[50, middle]
+
+
+def test_straight_lines_need_length():
+    pixels = wall()
+    pixels[40:43, 20:200] = 40
+    pixels[120:123, 100:120] = 40
+    found = straight_lines(pixels)
+    assert found[40:43, 60:160].max() > 0.8
+    assert found[100:].max() == 0.0
+
+
+@given(st.integers(32, 60), st.integers(32, 60), st.integers(7, 30), st.integers(0, 10_000))
+@settings(max_examples=20, deadline=None)
+def test_any_photo_gives_heat_between_0_and_1(height, width, cells, seed):
+    rng = np.random.default_rng(seed)
+    pixels = rng.choice(np.array([0, 1, 128, 255], np.uint8), (height, width, 3))
+    refined = refine_heat(pixels, rng.random((cells, cells), np.float32))
+    assert refined.shape == (height, width)
+    assert 0.0 <= refined.min() <= refined.max() <= 1.0
