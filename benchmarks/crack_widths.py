@@ -212,7 +212,7 @@ def draw_plot(results: dict[float, Sequence[Measured]]) -> None:
     widths.set_ylim(0.3, 30)
     widths.set_ylabel("measured width, px")
     widths.legend(frameon=False)
-    lengths.axhspan(-5, 5, color="0.9")
+    lengths.axhspan(-5, 5, color="0.9", zorder=0)
     lengths.axhline(0, color="0.6", linewidth=1)
     lengths.set_ylim(-12, 12)
     lengths.set_ylabel("error of the length, %")

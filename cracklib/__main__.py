@@ -84,9 +84,8 @@ def measure(arguments: argparse.Namespace) -> int:
     from cracklib.report import render_regions
     from cracklib.scale import WIDTH_CLASS_NOTE, Scale, scale_from_marker
 
-    inspector = Inspector.load(arguments.weights)
-    inspection = _inspect(inspector, arguments.photo)
     scale = Scale(arguments.mm_per_px) if arguments.mm_per_px is not None else None
+    inspection = _inspect(Inspector.load(arguments.weights), arguments.photo)
     if arguments.marker_mm is not None:
         scale = scale_from_marker(inspection.photo.pixels, arguments.marker_mm)
     regions = measure_cracks(inspection)

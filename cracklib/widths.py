@@ -31,11 +31,11 @@ _MIN_CONTRAST = 0.05
 """Where the profile is fainter there is nothing to integrate; the mask's width is taken."""
 
 _STEP_PX = 0.5
+_STEP_SHARE = 0.02
+"""Of the half width, where that is more: a shadow wide as the photo must not take all memory."""
 _ALONG_PX = 4.0
 """Profiles are averaged along the crack with this standard deviation."""
 _FLANK_PX = 3.0
-_ASTRAY_PX = 1.0
-"""How far a crack may be from its line once that was moved to the middle of the profile."""
 _TAIL = 0.25
 """The crack ends where it is no darker than this share of its darkest."""
 
@@ -65,18 +65,19 @@ def measure_widths(light: FloatArray, mask: Mask, branch: Branch) -> NDArray[np.
     """
     normals = _normals(branch.points)
     half = np.maximum(gaussian_filter1d(branch.half_widths, _ALONG_PX), 1.0)[:, None]
-    reach = np.ceil((2 * half.max() + 3 * _FLANK_PX) / _STEP_PX)
-    offsets = np.arange(-reach, reach + 1) * _STEP_PX
+    step_px = max(_STEP_PX, _STEP_SHARE * half.max())
+    reach = np.ceil((2 * half.max() + 3 * _FLANK_PX) / step_px)
+    offsets = np.arange(-reach, reach + 1) * step_px
     across = offsets[:, None] * normals[:, None]
 
-    rough = _profile(light, branch.points[:, None] + across, offsets, half, half)
+    rough = _profile(light, branch.points[:, None] + across, offsets, half)
     # The mask's middle is not the crack's: averaged askew, a thin line would look wide.
     shift = np.clip(gaussian_filter1d(rough.middle, _ALONG_PX)[:, None], -half, half)
     points = branch.points + shift * normals
-    profile = _profile(light, points[:, None] + across, offsets, half, _ASTRAY_PX)
+    profile = _profile(light, points[:, None] + across, offsets, half)
 
     masked = sample(mask.astype(np.float32), points[:, None] + across)
-    widths = (masked * _around_centre(masked >= 0.25, offsets)).sum(axis=1) * _STEP_PX
+    widths = (masked * _around_centre(masked >= 0.25, offsets)).sum(axis=1) * step_px
     seen = (profile.depth >= _MIN_CONTRAST) & (profile.area > 0)
     widths[seen] = _unblurred(profile.area[seen], profile.depth[seen])
     return widths
@@ -95,25 +96,22 @@ def _profile(
     across: NDArray[np.float64],
     offsets: NDArray[np.float64],
     half: NDArray[np.float64],
-    astray: NDArray[np.float64] | float,
 ) -> _Profile:
-    """Darkness, as a share of the light beside the crack, ``across`` it (n, offsets, 2).
-
-    The crack's darkest is at most ``astray`` pixels from offset 0.
-    """
+    """Darkness, as a share of the light beside the crack, ``across`` it (n, offsets, 2)."""
     profiles = gaussian_filter1d(sample(light, across), _ALONG_PX, axis=0)
     darkness = 1 - profiles / np.maximum(_base(profiles, offsets, half), 1e-3)
-    near = np.where(np.abs(offsets) <= astray, darkness, -np.inf)
+    near = np.where(np.abs(offsets) <= half, darkness, -np.inf)
     peak = near.max(axis=1, keepdims=True)
     darkest = offsets[near.argmax(axis=1)][:, None]
     crack = darkness * _around_centre(darkness >= _TAIL * peak, offsets - darkest)
     total = crack.sum(axis=1)
     middle = (crack * offsets).sum(axis=1) / np.maximum(total, 1e-6)
     middle = np.clip(middle, offsets[0], offsets[-1])
-    area = total * _STEP_PX
+    step_px = offsets[1] - offsets[0]
+    area = total * step_px
     # A wide crack is uneven inside: its depth is the mean of its middle, not one dark spot's.
     core = area / np.maximum(peak[:, 0], _MIN_CONTRAST) / 6
-    within = np.abs(offsets - middle[:, None]) <= np.maximum(core, 0.6 * _STEP_PX)[:, None]
+    within = np.abs(offsets - middle[:, None]) <= np.maximum(core, 0.6 * step_px)[:, None]
     return _Profile(area, (darkness * within).sum(axis=1) / within.sum(axis=1), middle)
 
 
