@@ -114,8 +114,8 @@ def sample(image: NDArray[np.generic], points: NDArray[np.float64]) -> NDArray[n
 def _pixel_graph(skeleton: Mask) -> tuple[NDArray[np.intp], list[list[int]]]:
     """Pixels (n, 2) as (x, y), and for each the numbers of those it touches.
 
-    Two that touch at a corner only count as touching where no third one joins them, so that a
-    junction is one pixel and not a triangle of them.
+    Two that touch at a corner only count as touching where no third one joins them, and of four in
+    a square two don't touch, so that a junction has no ring in it.
     """
     rows, columns = np.nonzero(skeleton)
     number = np.full(skeleton.shape, -1)
@@ -128,6 +128,8 @@ def _pixel_graph(skeleton: Mask) -> tuple[NDArray[np.intp], list[list[int]]]:
         if down and right:
             touching &= number[rows + down, columns] < 0
             touching &= number[rows, columns + right] < 0
+        elif right:
+            touching &= (number[rows - 1, columns] < 0) | (number[rows - 1, columns + 1] < 0)
         for a, b in zip(np.flatnonzero(touching), there[touching], strict=True):
             neighbours[a].append(int(b))
             neighbours[b].append(int(a))

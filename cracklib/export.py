@@ -31,7 +31,7 @@ def measures(region: CrackRegion, number: int, scale: Scale | None) -> dict[str,
         "max_width_px": round(region.max_width_px, _DECIMALS),
         "orientation_deg": None
         if region.orientation_deg is None
-        else round(region.orientation_deg, 1),
+        else round(region.orientation_deg, 1) % 180,
         "branches": region.branches,
         "area_px": region.area_px,
         "share": round(region.share, 6),

@@ -145,8 +145,9 @@ def _in_one_piece(closed: Mask, grown: Mask) -> Mask:
 def _away_from_ends(branch: Branch) -> NDArray[np.bool_]:
     """Which points of a branch have nothing but its two sides beside them."""
     along = np.arange(len(branch.points))
-    after = along > branch.half_widths[0] * (1 if branch.free_start else 1.5)
-    before = along[::-1] > branch.half_widths[-1] * (1 if branch.free_end else 1.5)
+    # Beside a square end the nearest edge is the end itself: as far off as the end is along.
+    after = along > branch.half_widths * (1 if branch.free_start else 1.5)
+    before = along[::-1] > branch.half_widths * (1 if branch.free_end else 1.5)
     return np.asarray(after & before)
 
 

@@ -58,7 +58,7 @@ def render_regions(regions: Sequence[CrackRegion], scale: Scale | None) -> str:
             f"{region.length_px * size:10.0f}",
             f"{region.mean_width_px * size:14.1f}",
             f"{region.max_width_px * size:10.1f}",
-            UNDEFINED if angle is None else f"{angle:8.0f}°",
+            UNDEFINED if angle is None else f"{round(angle) % 180:8d}°",
             f"{region.branches:8d}",
             f"{100 * region.share:8.2f}",
             f"{region.evidence:8.2f}",

@@ -80,7 +80,7 @@ def measure_widths(light: FloatArray, mask: Mask, branch: Branch) -> NDArray[np.
     widths = (masked * _around_centre(masked >= 0.25, offsets)).sum(axis=1) * step_px
     seen = (profile.depth >= _MIN_CONTRAST) & (profile.area > 0)
     widths[seen] = _unblurred(profile.area[seen], profile.depth[seen])
-    return widths
+    return np.asarray(widths)
 
 
 class _Profile(NamedTuple):

@@ -57,6 +57,11 @@ def test_csv_in_millimetres():
     assert second["width_class"] == "up to 15 mm"
 
 
+def test_a_hair_under_180_degrees_is_written_as_level():
+    [row] = csv.DictReader(io.StringIO(to_csv([region(orientation_deg=179.99)])))
+    assert float(row["orientation_deg"]) == 0
+
+
 def test_csv_of_nothing_still_has_its_header():
     [header] = to_csv([]).splitlines()
     assert header.startswith("crack,length_px,")

@@ -62,7 +62,8 @@ def test_the_centreline_lies_in_the_middle():
     # From (20, 61) to (220, 61): the bar's upper edge is at 58.5, its lower at 63.5.
     [region] = regions_of(cover(bar(5, 200, 0, centre=(120, 61))))
     [line] = region.centreline
-    np.testing.assert_allclose(line[:, 1], 61, atol=0.6)
+    # A line of whole pixels can't be nearer than half a one; thinning bends its very ends.
+    np.testing.assert_allclose(line[4:-4, 1], 61, atol=0.51)
     assert sorted((line[0, 0], line[-1, 0])) == pytest.approx([20, 220], abs=1)
 
 
