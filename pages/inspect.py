@@ -3,6 +3,7 @@
 import streamlit as st
 
 from ui import session
+from ui.cracks import show_cracks
 from ui.errors import errors_told
 from ui.feedback import show_feedback
 from ui.model import load_inspector, show_model_in_use
@@ -24,5 +25,6 @@ if problem := session.problem():
     st.error(problem, icon=":material/error:")
 if result := session.result():
     show_result(result)
+    show_cracks(result)
     with errors_told(st.error):
         show_feedback(result)
