@@ -90,13 +90,11 @@ def measure(arguments: argparse.Namespace) -> int:
         scale = scale_from_marker(inspection.photo.pixels, arguments.marker_mm)
     regions = measure_cracks(inspection)
     photo = inspection.photo
-    for path, text in (
-        (arguments.csv, lambda: to_csv(regions, scale)),
-        (arguments.geojson, lambda: _to_json(to_geojson(regions, photo.name, photo.size, scale))),
-        (arguments.coco, lambda: _to_json(to_coco(regions, photo.name, photo.size, scale))),
-    ):
+    if arguments.csv:
+        _write_text(arguments.csv, to_csv(regions, scale))
+    for path, to_values in ((arguments.geojson, to_geojson), (arguments.coco, to_coco)):
         if path:
-            _write_text(path, text())
+            _write_text(path, _to_json(to_values(regions, photo.name, photo.size, scale)))
     verdict = inspection.verdict.replace("_", " ")
     print(f"{arguments.photo}: {verdict}, probability of a crack {inspection.probability:.3f}")
     if regions:
