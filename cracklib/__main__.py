@@ -1,4 +1,4 @@
-"""The command line: ``python -m cracklib {inspect,evaluate,train,time}``."""
+"""The command line: ``python -m cracklib {inspect,measure,evaluate,train,time}``."""
 
 from __future__ import annotations
 
@@ -60,10 +60,7 @@ def inspect(arguments: argparse.Namespace) -> int:
     records: list[dict[str, Any]] = []
     for target in targets:
         try:
-            if isinstance(target, str):
-                inspection = inspector.inspect(decode_photo(*download_photo(target)))
-            else:
-                inspection = inspector.inspect(target)
+            inspection = _inspect(inspector, target)
         except CrackError as error:
             errors.append(error)
             print(error, file=sys.stderr)
@@ -80,6 +77,35 @@ def inspect(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(records, indent=2, ensure_ascii=False))
     return 1 if errors else 0
+
+
+def measure(arguments: argparse.Namespace) -> int:
+    """Say of one photo where its cracks run, how long and how wide they are."""
+    from cracklib.export import to_coco, to_csv, to_geojson
+    from cracklib.measurement import measure_cracks
+    from cracklib.report import render_regions
+    from cracklib.scale import WIDTH_CLASS_NOTE, Scale, scale_from_marker
+
+    scale = Scale(arguments.mm_per_px) if arguments.mm_per_px is not None else None
+    inspection = _inspect(Inspector.load(arguments.weights), arguments.photo)
+    if arguments.marker_mm is not None:
+        scale = scale_from_marker(inspection.photo.pixels, arguments.marker_mm)
+    regions = measure_cracks(inspection)
+    photo = inspection.photo
+    if arguments.csv:
+        _write_text(arguments.csv, to_csv(regions, scale))
+    for path, to_values in ((arguments.geojson, to_geojson), (arguments.coco, to_coco)):
+        if path:
+            _write_text(path, _to_json(to_values(regions, photo.name, photo.size, scale)))
+    verdict = inspection.verdict.replace("_", " ")
+    print(f"{arguments.photo}: {verdict}, probability of a crack {inspection.probability:.3f}")
+    if regions:
+        print(render_regions(regions, scale))
+        if scale:
+            print(f"\n1 px = {scale.mm_per_px:.4g} mm. {WIDTH_CLASS_NOTE}")
+    else:
+        print("Nothing to measure: the evidence follows no line that is darker than the wall.")
+    return 0
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
@@ -159,22 +185,31 @@ class _ProgressFile:
             raise StopTraining
 
 
+def _inspect(inspector: Inspector, target: str | Path) -> Inspection:
+    """Inspect a URL or a file. Raises ``CrackError``."""
+    if isinstance(target, str):
+        return inspector.inspect(decode_photo(*download_photo(target)))
+    return inspector.inspect(target)
+
+
+def _target(source: str) -> str | Path:
+    return source if source.lower().startswith(("http://", "https://")) else Path(source)
+
+
 def _find_targets(sources: Sequence[str]) -> tuple[list[str | Path], list[CrackError]]:
     """The URLs and files that ``sources`` (URLs, files, folders) stand for, and what is amiss."""
     targets: list[str | Path] = []
     errors: list[CrackError] = []
     for source in sources:
-        path = Path(source)
-        if source.lower().startswith(("http://", "https://")):
-            targets.append(source)
-        elif not path.is_dir():
-            targets.append(path)
-        elif found := _find_photos(path):
+        target = _target(source)
+        if isinstance(target, str) or not target.is_dir():
+            targets.append(target)
+        elif found := _find_photos(target):
             targets.extend(found)
         else:
             errors.append(
                 PhotoError(
-                    f"No photos in {path}. Expected files ending in "
+                    f"No photos in {target}. Expected files ending in "
                     f"{', '.join(sorted(PHOTO_SUFFIXES))}; give the folder that holds them."
                 )
             )
@@ -208,6 +243,20 @@ def _write_overlay(inspection: Inspection, arguments: argparse.Namespace) -> Pat
             "Give --out a folder that can be written to."
         ) from error
     return path
+
+
+def _to_json(values: dict[str, Any]) -> str:
+    return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
+
+
+def _write_text(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise CrackError(
+            f"Can't write {path} ({error.strerror}). Name a file in a folder that is there and can "
+            "be written to."
+        ) from error
 
 
 def _record(target: str | Path, inspection: Inspection, overlay: Path | None) -> dict[str, Any]:
@@ -255,7 +304,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m cracklib", description="Find cracks in photos of walls."
     )
-    commands = parser.add_subparsers(required=True, metavar="{inspect,evaluate,train,time}")
+    commands = parser.add_subparsers(required=True, metavar="{inspect,measure,evaluate,train,time}")
 
     command = commands.add_parser(
         "inspect",
@@ -300,6 +349,31 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--json", action="store_true", help="print one JSON array at the end instead of lines"
     )
+
+    command = commands.add_parser(
+        "measure",
+        help="say of one photo where its cracks run, how long and how wide they are",
+        description="Measure the cracks of one photo, the most striking first: length, mean and "
+        "largest width, direction. In pixels, and in millimetres where a scale is given.",
+    )
+    command.set_defaults(command=measure)
+    command.add_argument("photo", type=_target, metavar="PHOTO", help="file or URL")
+    scale = command.add_mutually_exclusive_group()
+    scale.add_argument(
+        "--mm-per-px", type=float, metavar="X", help="how many millimetres of wall a pixel is"
+    )
+    scale.add_argument(
+        "--marker-mm",
+        type=float,
+        metavar="SIDE",
+        help="side in millimetres of the black square of an ArUco marker (DICT_4X4_50) on the wall",
+    )
+    command.add_argument("--csv", type=Path, metavar="FILE", help="write a table, a row a crack")
+    command.add_argument(
+        "--geojson", type=Path, metavar="FILE", help="write outlines and centrelines, in pixels"
+    )
+    command.add_argument("--coco", type=Path, metavar="FILE", help="write COCO annotations")
+    _add_weights(command)
 
     command = commands.add_parser(
         "evaluate",

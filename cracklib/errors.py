@@ -5,6 +5,7 @@ CrackError
 ├── DownloadError   a URL that can't be fetched, or must not be
 ├── WeightsError    weights that are missing, damaged, or of another model
 ├── DatasetError    a folder of labelled photos that can't be used
+├── ScaleError      no usable size of a pixel in millimetres
 └── TrainingError   a training run that can't start or go on
 
 A message says what happened, what was expected and what came, and what to do.
@@ -30,6 +31,10 @@ class WeightsError(CrackError):
 
 class DatasetError(CrackError):
     """A folder of labelled photos is missing, empty, or not laid out as expected."""
+
+
+class ScaleError(CrackError):
+    """The size of a pixel in millimetres can't be found, or is none."""
 
 
 class TrainingError(CrackError):

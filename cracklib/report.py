@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from cracklib.metrics import ClassificationMetrics, Estimate, HeatmapMetrics
+from cracklib.scale import Scale, width_class
+
+if TYPE_CHECKING:  # importing scikit-image takes as long as inspecting a photo
+    from cracklib.regions import CrackRegion
 
 UNDEFINED = "–"
 
@@ -42,6 +47,27 @@ def render_heatmaps(results: Mapping[str, HeatmapMetrics]) -> str:
             *(metrics.tolerant_f1, metrics.pointing),
         )
         rows.append([source, f"{metrics.photos:6d}", *(_number(value) for value in values)])
+    return _align(rows)
+
+
+def render_regions(regions: Sequence[CrackRegion], scale: Scale | None) -> str:
+    """One table with a row a crack, in millimetres where there is a scale."""
+    unit, size = ("mm", scale.mm_per_px) if scale else ("px", 1.0)
+    rows = [["crack", *(f"{name}, {unit}" for name in ("length", "mean width", "widest"))]]
+    rows[0] += ["direction", "branches", "share, %", "evidence", *(["class"] if scale else [])]
+    for number, region in enumerate(regions, start=1):
+        angle = region.orientation_deg
+        row = [
+            f"{number:5d}",
+            f"{region.length_px * size:10.0f}",
+            f"{region.mean_width_px * size:14.1f}",
+            f"{region.max_width_px * size:10.1f}",
+            UNDEFINED if angle is None else f"{round(angle) % 180:8d}°",
+            f"{region.branches:8d}",
+            f"{100 * region.share:8.2f}",
+            f"{region.evidence:8.2f}",
+        ]
+        rows.append([*row, width_class(region.max_width_px * size)] if scale else row)
     return _align(rows)
 
 

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from ui import session
+from ui.cracks import show_cracks
 from ui.errors import errors_told
 from ui.faithfulness import show_faithfulness
 from ui.feedback import show_feedback
@@ -25,6 +26,7 @@ if problem := session.problem():
     st.error(problem, icon=":material/error:")
 if result := session.result():
     show_result(result)
+    show_cracks(result)
     show_faithfulness(result, inspector)
     with errors_told(st.error):
         show_feedback(result)

@@ -14,6 +14,8 @@ from cracklib.errors import TrainingError
 from cracklib.photo import encode_png, read_photo
 from cracklib.pipeline import Inspector
 from cracklib.recipes import RECIPES, resolve_recipe
+from cracklib.scale import render_marker
+from cracklib.types import Photo
 
 
 @pytest.fixture(autouse=True)
@@ -104,6 +106,74 @@ def test_json_is_one_array(folder, tmp_path, capsys):
     assert (record["height_px"], record["width_px"]) == (60, 90)
     assert Path(record["overlay"]).is_file()
     assert record["model"] == "tiny"
+
+
+@pytest.fixture
+def bar_photo(tmp_path, save_photo):
+    """A light wall with a black bar, 168 × 28 px, in one row of the tiny network's cells."""
+    pixels = np.full((224, 224, 3), 140, np.uint8)
+    pixels[140:168, 28:196] = 0
+    return save_photo(Photo(pixels, "bar.png"), tmp_path / "bar.png")
+
+
+def test_measure_in_pixels(bar_photo, capsys):
+    assert main(["measure", str(bar_photo)]) == 0
+    verdict, header, _, row = capsys.readouterr().out.splitlines()
+    assert verdict.startswith(f"{bar_photo}: ")
+    assert "length, px" in header
+    number, length, mean, widest, angle, branches, *_ = row.split()
+    assert (number, angle.rstrip("°"), branches) == ("1", "0", "0")
+    assert float(length) == pytest.approx(168, abs=5)
+    assert float(mean) == pytest.approx(28, abs=1)
+    assert float(widest) == pytest.approx(28, abs=2)
+
+
+def test_measure_in_millimetres_says_the_class_as_an_indication(bar_photo, capsys):
+    assert main(["measure", str(bar_photo), "--mm-per-px", "0.5"]) == 0
+    _, header, _, row, _, note = capsys.readouterr().out.splitlines()
+    assert "length, mm" in header
+    assert float(row.split()[1]) == pytest.approx(84, abs=3)
+    assert row.endswith("up to 15 mm")
+    assert note.startswith("1 px = 0.5 mm. ")
+    assert "indication" in note
+
+
+def test_measure_by_a_marker(tmp_path, save_photo, capsys):
+    pixels = np.full((448, 448, 3), 140, np.uint8)
+    pixels[280:336, 56:392] = 0
+    pixels[20:170, 20:170] = render_marker(100)
+    photo = save_photo(Photo(pixels, "wall.png"), tmp_path / "wall.png")
+    assert main(["measure", str(photo), "--marker-mm", "50"]) == 0
+    assert "1 px = 0.5" in capsys.readouterr().out
+
+
+def test_measure_without_the_marker_it_was_told_of(bar_photo, capsys):
+    assert main(["measure", str(bar_photo), "--marker-mm", "50"]) == 1
+    assert "No ArUco marker" in capsys.readouterr().err
+
+
+def test_measure_writes_files_for_other_tools(bar_photo, tmp_path, capsys):
+    files = {name: tmp_path / f"cracks.{name}" for name in ("csv", "geojson", "coco")}
+    options = [word for name, path in files.items() for word in (f"--{name}", str(path))]
+    assert main(["measure", str(bar_photo), *options]) == 0
+    header, row = files["csv"].read_text().splitlines()
+    assert len(header.split(",")) == len(row.split(","))
+    collection = json.loads(files["geojson"].read_text())
+    assert [f["properties"]["part"] for f in collection["features"]] == ["outline", "centreline"]
+    coco = json.loads(files["coco"].read_text())
+    assert coco["images"][0]["file_name"] == "bar.png"
+    assert len(coco["annotations"]) == 1
+
+
+def test_measure_a_clean_wall(folder, capsys):
+    assert main(["measure", str(folder / "z.png")]) == 0
+    assert "Nothing to measure" in capsys.readouterr().out
+
+
+def test_measure_says_where_it_can_not_write(bar_photo, tmp_path, capsys):
+    missing = tmp_path / "gone" / "cracks.csv"
+    assert main(["measure", str(bar_photo), "--csv", str(missing)]) == 1
+    assert f"Can't write {missing}" in capsys.readouterr().err
 
 
 def test_urls(dark_corner, monkeypatch, capsys):

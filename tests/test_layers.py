@@ -10,14 +10,15 @@ ROOT = Path(__file__).resolve().parent.parent
 LAYERS = [
     {"architecture", "config", "errors", "types"},
     {"dataset", "download", "intake", "metrics", "overlay", "photo", "preprocess", "report"}
-    | {"check_set", "faithfulness", "recipes", "refine", "samples", "synthesis", "views"},
+    | {"check_set", "faithfulness", "recipes", "refine", "samples", "synthesis", "views"}
+    | {"centreline", "export", "region_view", "regions", "scale", "widths"},
     {"calibration", "cam", "classifier", "engines", "features", "model", "timing", "training"}
     | {"weights"},
-    {"__main__", "comparison", "evaluation", "jobs", "pipeline", "store"},
+    {"__main__", "comparison", "evaluation", "jobs", "measurement", "pipeline", "store"},
     {"__init__"},
 ]
 FRAMEWORKS = {"h5py", "keras", "openvino", "tensorflow"}
-IMAGES = {"PIL", "cv2", "matplotlib", "pillow_heif", "scipy"}
+IMAGES = {"PIL", "cv2", "matplotlib", "pillow_heif", "scipy", "skimage"}
 PACKAGE = ROOT / "cracklib"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 PAGES = sorted(

@@ -1,0 +1,54 @@
+"""Measuring on the inspect page, run by Streamlit's own tester with the tiny network."""
+
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from cracklib.pipeline import Inspector
+from tests.test_app import APP
+from ui.model import bundled_inspector
+from ui.own_folder import store
+
+
+@pytest.fixture
+def app(inspector, monkeypatch, tmp_path):
+    """The app on its first sample, where two level bars are taken for the cracks."""
+
+    def two_bars(inspection):
+        mask = np.zeros(inspection.photo.size, bool)
+        mask[100:104, 50:250] = mask[200:204, 50:150] = True
+        return mask
+
+    monkeypatch.setattr(Inspector, "load", lambda: inspector)
+    monkeypatch.setattr("cracklib.measurement.crack_mask", two_bars)
+    monkeypatch.setenv("CRACKLIB_STORE", str(tmp_path / "store"))
+    for cache in (bundled_inspector, store):
+        cache.clear()
+    app = AppTest.from_file(APP, default_timeout=60).run()
+    yield app.toggle(key="measure").set_value(True).run()
+    for cache in (bundled_inspector, store):
+        cache.clear()
+
+
+def test_the_list_is_ranked_and_in_pixels(app):
+    assert not app.exception
+    [table] = app.dataframe
+    assert sorted(table.value["length, px"].round(-1), reverse=True) == [200, 100]
+    assert list(table.value["crack"]) == [1, 2]
+
+
+def test_millimetres_bring_the_class_and_what_it_is_not(app):
+    app.button_group(key="scale-way").set_value("Millimetres per pixel").run()
+    app.number_input(key="scale-number").set_value(0.5).run()
+    assert not app.exception
+    [table] = app.dataframe
+    assert sorted(table.value["length, mm"].round(-1), reverse=True) == [100, 50]
+    assert "class" in table.value
+    assert any("not an opinion on the structure" in caption.value for caption in app.caption)
+
+
+def test_no_marker_leaves_pixels_and_says_why(app):
+    app.button_group(key="scale-way").set_value("Marker in the photo").run()
+    assert not app.exception
+    assert "No ArUco marker" in app.warning[0].value
+    assert "length, px" in app.dataframe[0].value
