@@ -48,7 +48,6 @@ def show_photos(folder: SessionFolder | None) -> Split | None:
     with st.expander(
         f"The {len(photos.photos):,} photos and their labels",
         expanded=not jobs_of(folder),
-        icon=":material/photo_library:",
         key="photos",
     ):
         show_gallery(photos, alike, held_out)

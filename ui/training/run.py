@@ -44,7 +44,8 @@ def show_news(folder: SessionFolder) -> None:
             icon, news = "check", "is trained"
         case _:
             return
-    st.info(f"**{plain(run.out.stem)}** {news}. [See the run](#runs)", icon=f":material/{icon}:")
+    with st.container(border=True, key="news"):
+        st.markdown(f":material/{icon}: **{plain(run.out.stem)}** {news}. [See the run](#runs)")
 
 
 def show_runs(folder: SessionFolder) -> None:
