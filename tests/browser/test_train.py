@@ -143,7 +143,7 @@ def test_practice_set_to_a_model_in_use(app_url, open_page, photo_file, tmp_path
     wait_until_idle(page)
     for curve in ("Precision–recall", "Calibration"):
         comparison.get_by_role("radio", name=curve).click()
-        charts = comparison.get_by_role("graphics-document", name=re.compile(f"^{curve} of both"))
+        charts = comparison.locator(f'[role="graphics-document"][aria-label^="{curve} of both"]')
         expect(charts).to_have_count(2)
     wait_until_idle(page)
 
