@@ -6,7 +6,7 @@ import streamlit as st
 
 from ui.errors import errors_told
 from ui.navigation import choose_page, run_page
-from ui.own_folder import keep_cookie
+from ui.own_folder import cookie_kept
 
 UI = Path(__file__).parent / "ui"
 LOGO = str(UI / "logo.svg")
@@ -16,6 +16,5 @@ st.logo(LOGO, size="large")
 st.html(UI / "style.css")
 
 page = choose_page()
-with errors_told(st.error):
+with cookie_kept(), errors_told(st.error):
     run_page(page)
-keep_cookie()

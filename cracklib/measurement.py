@@ -16,8 +16,8 @@ _TRACE_HEAT = 0.08
 def crack_mask(inspection: Inspection) -> NDArray[np.bool_]:
     """Where the photo is cracked, bool of its (height, width).
 
-    Where refined heat is drawn, and from there on as long as it stays above ``_TRACE_HEAT``: a crack
-    goes on where it is thinner than elsewhere (Canny 1986, hysteresis).
+    Where refined heat is drawn, and from there on as long as it stays above ``_TRACE_HEAT``
+    (hysteresis, Canny 1986): a crack goes on where it is thinner than elsewhere.
     """
     mask = apply_hysteresis_threshold(inspection.refined, _TRACE_HEAT, DISPLAY_THRESHOLD)
     return np.asarray(mask, np.bool_)

@@ -11,7 +11,7 @@ from ui.navigation import require_router
 from ui.own_folder import own_folder
 from ui.training.models import show_models
 from ui.training.photos import show_photos
-from ui.training.run import show_runs
+from ui.training.run import show_news, show_runs
 from ui.training.settings import show_settings
 
 
@@ -19,7 +19,7 @@ from ui.training.settings import show_settings
 def part(number: int, title: str) -> Iterator[None]:
     """Inside the box of one part of the story, which may fail without the others."""
     with boxes[number]:
-        st.header(f"{number} · {title}", anchor=False)
+        st.header(f"{number} · {title}", anchor=title.lower().replace(" ", "-"))
         with errors_told(st.error):
             yield
 
@@ -33,6 +33,7 @@ st.markdown(
     "seen by you alone and are deleted a day after your last visit."
 )
 
+news = st.container()
 boxes = {number: st.container(border=True, key=f"part-{number}") for number in range(1, 5)}
 
 split = None
@@ -40,6 +41,9 @@ with part(1, "Photos"):
     split = show_photos(own_folder(create=False))
 
 folder = own_folder(create=False)
+if folder:
+    with news, errors_told(st.error):
+        show_news(folder)
 with part(2, "Training"):
     if folder and split:
         show_settings(folder, split)

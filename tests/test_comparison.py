@@ -232,6 +232,9 @@ def visit(data, inspector, bold, small_check_set, monkeypatch, tmp_path):
     monkeypatch.setattr(shown, "load_inspector", lambda: inspector)
     monkeypatch.setattr(shown, "bundled_inspector", lambda: inspector)
     monkeypatch.setattr(shown, "inspector_at", {out: bold}.__getitem__)
+    used = [None]
+    monkeypatch.setattr(shown, "choose_model", used.append)
+    monkeypatch.setattr(shown, "model_in_use", lambda: used[-1])
 
     def script(folder, job):
         from ui.training.comparison import show_comparison
@@ -247,6 +250,11 @@ def page(visit):
     return visit()
 
 
+def fields(page):
+    """Of the four confusion matrices."""
+    return [button for button in page.button if button.label.startswith("**")]
+
+
 class TestPage:
     def test_held_out_photos_and_check_set_stand_beside_each_other(self, page):
         assert not page.error
@@ -254,7 +262,7 @@ class TestPage:
         assert headings == ["Your held-out photos", "Our check set", "Curves"]
         assert len(page.get("vega_lite_chart")) == 2
         # The bold model takes the darker of the two sound walls for cracked.
-        held_out = [button.label for button in page.button][:8]
+        held_out = [field.label for field in fields(page)][:8]
         assert held_out == [
             "**2** Cracked, called cracked",
             "**0** Cracked, called sound",
@@ -268,14 +276,21 @@ class TestPage:
         texts = [markdown.value for markdown in page.markdown]
         assert any("No photos are now right that were wrong, 1 the other" in t for t in texts)
 
+    def test_the_new_model_can_be_used_once(self, page):
+        [use] = [button for button in page.button if button.label == "Use this model"]
+        use.click().run()
+        assert not page.error
+        [use] = [button for button in page.button if button.label == "In use"]
+        assert use.disabled
+
     def test_a_cell_opens_with_its_heatmaps_and_closes(self, page, bold):
         before = bold.classifier.forward_passes
-        page.button[6].click().run()
+        fields(page)[6].click().run()
         assert not page.error
         [picture] = page.get("image")
         assert picture.captions[0].startswith("New model ")
         assert bold.classifier.forward_passes == before + 1
-        page.button[6].click().run()
+        fields(page)[6].click().run()
         assert not page.get("image")
 
     @pytest.mark.parametrize("kind", ["Precision–recall", "Calibration"])
@@ -289,12 +304,12 @@ class TestPage:
         before = bold.classifier.forward_passes
         page = visit()
         assert not page.error
-        assert len(page.button) == 16
+        assert len(fields(page)) == 16
         assert bold.classifier.forward_passes == before
 
     def test_a_deleted_model_s_figures_stay_and_its_heatmaps_are_gone(self, page, tmp_path):
         SessionFolder(tmp_path, "token").delete_model("bold")
-        page.button[6].click().run()
+        fields(page)[6].click().run()
         assert [error.value for error in page.error] == [
             "That model was deleted, so its heatmaps can't be drawn any more."
         ]

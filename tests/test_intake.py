@@ -602,7 +602,10 @@ def test_downloads_can_be_cancelled_and_resumed(photos, site, monkeypatch):
     site.requests.clear()
     monkeypatch.undo()
     monkeypatch.setenv("CRACKLIB_ALLOWED_HOSTS", "localhost")
-    assert statuses(PhotoSet(photos.folder).add_links(links)) == ["added"] * 19
+    again = PhotoSet(photos.folder)
+    assert again.open_links == links
+    assert statuses(again.add_links(again.open_links)) == ["added"] * 19
+    assert again.open_links == []
     assert "/0.png" not in {request.path for request in site.requests}
 
 

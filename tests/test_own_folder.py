@@ -13,16 +13,18 @@ from ui.own_folder import COOKIE, store
 
 PAGE = """
 import streamlit as st
-from ui.own_folder import keep_cookie, own_folder, show_deletion
+from ui.own_folder import cookie_kept, own_folder, show_deletion
 
-if st.button("Look"):
-    own_folder(create=False)
-if st.button("Keep"):
-    own_folder()
-show_deletion()
-folder = own_folder(create=False)
-st.session_state.path = folder and folder.path
-keep_cookie()
+with cookie_kept():
+    if st.button("Look"):
+        own_folder(create=False)
+    if st.button("Keep"):
+        own_folder()
+    show_deletion()
+    folder = own_folder(create=False)
+    st.session_state.path = folder and folder.path
+    if st.button("Leave"):
+        st.stop()
 """
 
 
@@ -54,7 +56,7 @@ def folder_of(app):
 def set_cookie(app):
     """What the page gave the browser to keep, or None."""
     components = app.get("bidi_component")
-    return json.loads(components[0].proto.json) if components else None
+    return json.loads(components[-1].proto.json) if components else None
 
 
 def all_folders():
@@ -87,6 +89,12 @@ def test_the_browser_gets_the_token_for_a_day_and_finds_the_folder_with_it(app, 
     sent[COOKIE] = cookie["token"]
     again = AppTest.from_string(PAGE).run()
     assert folder_of(again) == folder_of(app)
+
+
+def test_the_browser_knows_the_token_before_a_page_that_is_left_half_way(app):
+    click(app, "Keep")
+    click(app, "Leave")
+    assert store().open(set_cookie(app)["token"]).path == folder_of(app)
 
 
 @pytest.mark.parametrize("token", ["", "garbage", "../" * 14 + "a", "a" * 43, "é" * 43])

@@ -193,6 +193,28 @@ def test_a_run_from_start_to_end(ready, compared):
     assert ready.text_input(key="training-name").value == "model 2"
 
 
+def test_of_several_models_each_can_be_compared(ready, compared):
+    for number in (1, 2):
+        click(ready, "Start training")
+        job = all_jobs()[-1]
+        for signal, stage in (("train", "training"), ("finish", "done")):
+            go_on(job, signal, stage)
+        ready.run()
+        assert compared[-1] == f"model {number}"
+    [choice] = [box for box in ready.selectbox if box.label == "Model compared"]
+    choice.set_value("model 1").run()
+    assert compared[-1] == "model 1"
+
+
+def test_who_comes_back_is_told_how_it_stands(ready):
+    job = start(ready)
+    assert "**model 1** is being trained" in texts(ready)
+    go_on(job, "train", "training")
+    go_on(job, "fail", "failed")
+    ready.run()
+    assert "**model 1** could not be trained" in texts(ready)
+
+
 def test_stopped_half_way_its_model_is_kept(ready, compared):
     job = start(ready)
     go_on(job, "train", "training")

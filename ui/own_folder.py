@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from threading import Thread
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from cracklib.config import SESSION_UNUSED_S, store_root
 from cracklib.errors import CrackError
@@ -42,8 +44,9 @@ def store() -> Store:
 def own_folder(create: bool = True) -> SessionFolder | None:
     """The folder of this session, used just now; None where it has none and ``create`` is false.
 
-    Of a new one the browser learns when ``streamlit_app`` has run to its end: after one was made
-    in a fragment, let the whole page run. Raises ``CrackError`` where there can't be one.
+    Of a new one the browser learns when ``streamlit_app`` has run to its end, or begins anew: after
+    one was made in a fragment, or before what takes long, let the whole page run. Raises
+    ``CrackError`` where there can't be one.
     """
     token = st.session_state.get(_TOKEN) or st.context.cookies.to_dict().get(COOKIE)
     folder = store().open(token) if token else None
@@ -56,24 +59,39 @@ def own_folder(create: bool = True) -> SessionFolder | None:
     return folder
 
 
-def keep_cookie() -> None:
-    """Let the browser keep the token, or forget it; to be called where a page's run ends.
+@contextmanager
+def cookie_kept() -> Iterator[None]:
+    """Around a page: let the browser keep the token, or forget it.
 
-    A browser without a folder gets no cookie.
+    Before the page where the token is known by then, as a page may take long and be left before
+    its end; else after it. A browser without a folder gets no cookie.
     """
     with suppress(CrackError):
         store()  # deletes what is a day old, whoever comes
-    if token := st.session_state.get(_TOKEN):
-        max_age_s = int(SESSION_UNUSED_S)
-    elif st.session_state.get(_ENDED):
-        token, max_age_s = "", 0
-    else:
+        own_folder(create=False)
+    box = st.container(key="cookie")
+    token = _token_to_keep()
+    _tell_browser(box, token, "before")
+    yield
+    if (new_token := _token_to_keep()) != token:
+        _tell_browser(box, new_token, "after")
+
+
+def _token_to_keep() -> str | None:
+    """Empty where the browser is to forget it, None where there is nothing to say."""
+    return st.session_state.get(_TOKEN) or ("" if st.session_state.get(_ENDED) else None)
+
+
+def _tell_browser(box: DeltaGenerator, token: str | None, when: str) -> None:
+    if token is None:
         return
+    max_age_s = int(SESSION_UNUSED_S) if token else 0
     renewed = int(time.time() / _SWEEP_EVERY_S)
-    _set_cookie(
-        data={"name": COOKIE, "token": token, "maxAge": max_age_s, "renewed": renewed},
-        key="session-cookie",
-    )
+    with box:
+        _set_cookie(
+            data={"name": COOKIE, "token": token, "maxAge": max_age_s, "renewed": renewed},
+            key=f"session-cookie-{when}",
+        )
 
 
 def show_deletion() -> None:

@@ -134,14 +134,33 @@ class PhotoSet:
 
     def add_links(self, links: Sequence[Link], progress: Progress | None = None) -> list[Outcome]:
         """Download and add the photos of those links that are ``missing``,
-        ``config.DOWNLOAD_THREADS`` at a time.
+        ``config.DOWNLOAD_THREADS`` at a time. Until all are there, they are ``open_links``.
         """
+        with self._lock, _storing():
+            listed = [asdict(link) for link in links if link.label]
+            self._open_list.write_text(json.dumps(listed), encoding="utf-8")
         items = [
             _Item(link.url, link.label, "link", partial(_download, link.url))
             for link in self.missing(links)
             if link.label
         ]
-        return self._add_all(items, progress, config.DOWNLOAD_THREADS)
+        outcomes = self._add_all(items, progress, config.DOWNLOAD_THREADS)
+        if not self.missing(links):
+            self.forget_links()
+        return outcomes
+
+    @property
+    def open_links(self) -> list[Link]:
+        """The list last given to ``add_links`` where that did not get all its photos, else none."""
+        try:
+            return [Link(**link) for link in json.loads(self._open_list.read_text("utf-8"))]
+        except (OSError, ValueError):  # a write that was cut short
+            return []
+
+    def forget_links(self) -> None:
+        """Do without those of the ``open_links`` that are missing."""
+        with _storing():
+            self._open_list.unlink(missing_ok=True)
 
     def add_practice(
         self, per_class: int, seed: int = 0, progress: Progress | None = None
@@ -179,6 +198,10 @@ class PhotoSet:
                     _link_or_copy(path, unfinished / target)
                 unfinished.rename(folder)
         return folder
+
+    @property
+    def _open_list(self) -> Path:
+        return self.folder / "links.json"
 
     def _add_all(
         self, items: Sequence[_Item], progress: Progress | None, threads: int = 1

@@ -3,11 +3,14 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
 import pytest
+from playwright.sync_api import expect
 
 from cracklib.config import weights_path
 from cracklib.photo import encode_png
 from cracklib.samples import SAMPLES, sample_photo
 from tests.browser.running import TIMEOUT_MS, find_chromium, running_app, running_chromium
+
+expect.set_options(timeout=TIMEOUT_MS)
 
 
 @pytest.fixture(scope="session")

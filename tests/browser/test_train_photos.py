@@ -1,15 +1,17 @@
 """Photos brought to the training page in a real browser: bad ones say why, and nothing is lost."""
 
 import io
+import re
 import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import Event, Thread
 
 import pytest
 from playwright.sync_api import expect
 
 from cracklib.photo import encode_png
 from tests.browser.running import TIMEOUT_MS, wait_until_idle
+from tests.test_download import answer, serving
 from tests.test_intake import picture
 
 pytestmark = pytest.mark.browser
@@ -120,6 +122,46 @@ def test_a_list_whose_links_half_fail_gives_the_other_half(train_page, half_a_si
     page.get_by_role("button", name="Go on without them").click()
     expect(page.get_by_text("Or paste the list")).to_be_visible()
     expect(count_of(page, "Not cracked")).to_have_text("5")
+
+
+def test_a_list_goes_on_after_the_tab_was_closed(train_page, app_url):
+    page = train_page
+    go_on = Event()
+
+    def later(number):
+        def give_photo(request):
+            go_on.wait(TIMEOUT_MS / 1000)
+            answer(photo_file(number))(request)
+
+        return give_photo
+
+    with serving() as site:
+        site.answers = {f"/{i}.png": answer(photo_file(i)) for i in range(6)}
+        site.answers |= {f"/{i}.png": later(i) for i in range(6, 24)}
+        labels = ['["Crack"]', '["no Crack"]', "[]"]
+        lines = [
+            f'{{"content": "{site.url(f"/{i}.png")}", "annotation": {{"labels": {labels[i % 3]}}}, '
+            '"extras": null}'
+            for i in range(24)
+        ]
+        page.get_by_role("radio", name="List of links").click()
+        give(page, "A CSV file", "dataturks.json", "\n".join(lines).encode())
+        expect(page.get_by_text("8 cracked, 8 not cracked, 8 without a label")).to_be_visible()
+        page.get_by_role("combobox", name="Those without a label").click()
+        page.get_by_role("option", name="Not cracked").click()
+        page.get_by_role("button", name="Download 24 photos").click()
+        expect(page.get_by_text("Adding photos: 6 of 24")).to_be_visible(timeout=TIMEOUT_MS)
+
+        page.goto("about:blank")
+        go_on.set()
+        go_to_train_page(page, app_url)
+        expect(page.get_by_text(re.compile("of 24 photos are here"))).to_be_visible()
+        page.get_by_role("button", name=re.compile(r"Download \d+ photos")).click()
+        expect(page.get_by_text("All 24 photos are here.")).to_be_visible(timeout=TIMEOUT_MS)
+    expect(count_of(page, "Cracked")).to_have_text("8")
+    expect(count_of(page, "Not cracked")).to_have_text("16")
+    page.get_by_role("button", name="Another list").click()
+    expect(page.get_by_text("Or paste the list")).to_be_visible()
 
 
 def test_a_practice_set_can_be_corrected_at_phone_width(train_page):

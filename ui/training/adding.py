@@ -110,7 +110,9 @@ def serve_requests(folder: SessionFolder | None) -> SessionFolder | None:
     requests = intake().requests
     while requests:
         with errors_told(intake().tell):
-            folder = folder or own_folder()
+            if folder is None:
+                own_folder()
+                st.rerun()  # so that the browser knows the folder should it leave meanwhile
             folder.check_room(requests[0].n_bytes)
             _serve(requests[0], photo_set(folder))
         requests.pop(0)

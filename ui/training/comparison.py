@@ -16,6 +16,7 @@ import streamlit as st
 from cracklib.check_set import CHECK_SET
 from cracklib.comparison import (
     SIDES,
+    ComparedModel,
     ComparedPhoto,
     Comparison,
     PairedScores,
@@ -35,8 +36,9 @@ from cracklib.store import SessionFolder
 from cracklib.types import Photo
 from cracklib.weights import ModelCard, card_path
 from ui.errors import errors_told
-from ui.model import bundled_inspector, inspector_at, load_inspector
+from ui.model import bundled_inspector, inspector_at, load_inspector, model_in_use
 from ui.result import percent
+from ui.training.models import choose_model
 
 _MODEL = {"current": "Current model", "new": "New model"}
 _COLOURS = {"current": "#7b8a99", "new": "#d9662b"}
@@ -48,6 +50,7 @@ _METRICS = {
     "recall": ("Recall", "of the cracked, how many are called so"),
     "f1": ("F1", "precision and recall in one (harmonic mean)"),
     "auc": ("AUC", "how often a cracked photo scores above a sound one"),
+    "calibration_error": ("Calibration error", "how far probabilities are off; less is better"),
 }
 _CELLS = ((True, True), (True, False), (False, True), (False, False))
 """Whether the photos of a cell are cracked, and whether they are called so."""
@@ -96,9 +99,10 @@ def show_comparison(folder: SessionFolder, job: Job) -> None:
         comparison = _comparison(job)
         st.html(
             f"<p class='headline'>{comparison.explain()}</p>"
-            f"<p>Current model: <b>{escape(comparison.current.name)}</b>. "
-            f"New model: <b>{escape(comparison.new.name)}</b>.</p>"
+            f"<p>Current model: <b>{_name(comparison.current)}</b>. "
+            f"New model: <b>{_name(comparison.new)}</b>.</p>"
         )
+        _show_use(job)
         if comparison.on_check_set.change == "worse":
             st.markdown(
                 "The new model has forgotten some of what it knew. Use it for walls like yours, "
@@ -119,6 +123,28 @@ def show_comparison(folder: SessionFolder, job: Job) -> None:
         )
         if comparison.unreadable:
             st.caption(f"Left out: {len(comparison.unreadable)} photos that can't be read.")
+
+
+def _show_use(job: Job) -> None:
+    name = job.out.stem
+    in_use = name == model_in_use()
+    used = st.button(
+        "In use" if in_use else "Use this model",
+        key=f"use-new-{job.folder.name}",
+        type="primary",
+        icon=":material/check:" if in_use else None,
+        disabled=in_use or not job.out.exists(),
+        on_click=choose_model,
+        args=(name,),
+        help="It then judges your photos, nobody else's. Below you can go back at any time.",
+    )
+    if used:
+        st.rerun()  # the list of models, too
+
+
+def _name(model: ComparedModel) -> str:
+    bundled = model.sha256 == bundled_inspector().card.sha256
+    return "the bundled model" if bundled else escape(model.name)
 
 
 def _comparison(job: Job) -> Comparison:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Collection, Sequence
 from math import ceil
 from pathlib import Path
 
@@ -17,14 +18,16 @@ from ui.training.photo_set import KINDS
 
 _PER_PAGE = 24
 _THUMBNAIL_PX = 320
-_FILTERS = {"all": "All", **KINDS, "alike": "Look alike"}
+_FILTERS = {"all": "All", **KINDS, "held_out": "Held out", "alike": "Look alike"}
 
 
 @st.fragment
-def show_gallery(photos: PhotoSet, alike: list[list[LabelledPhoto]]) -> None:
+def show_gallery(
+    photos: PhotoSet, alike: list[list[LabelledPhoto]], held_out: Collection[str]
+) -> None:
     """Thumbnails, a page at a time: to turn the page reruns this and nothing else.
 
-    ``alike`` are groups of near-duplicates.
+    ``alike`` are groups of near-duplicates, ``held_out`` the digests of what is not trained on.
     """
     if intake().photos_changed:
         st.rerun()  # the counts above, and all that builds on them
@@ -43,6 +46,8 @@ def show_gallery(photos: PhotoSet, alike: list[list[LabelledPhoto]]) -> None:
     if chosen == "alike":
         shown = [photo for photo in photos.photos if photo.digest in group_of]
         shown.sort(key=lambda photo: group_of[photo.digest])
+    if chosen == "held_out":
+        shown = [photo for photo in photos.photos if photo.digest in held_out]
     if not shown:
         st.caption("None.")
         return
@@ -51,17 +56,19 @@ def show_gallery(photos: PhotoSet, alike: list[list[LabelledPhoto]]) -> None:
     page = pages.pagination(n_pages, key=f"gallery-page-{chosen}") if n_pages > 1 else 1
     with st.grid(min_column_width=150, key="gallery"):
         for photo in shown[(page - 1) * _PER_PAGE : page * _PER_PAGE]:
-            _show_photo(photos, photo, group_of.get(photo.digest))
+            notes = ["held out"] if photo.digest in held_out else []
+            if group := group_of.get(photo.digest):
+                notes.append(f"alike {group}")
+            _show_photo(photos, photo, notes)
 
 
-def _show_photo(photos: PhotoSet, photo: LabelledPhoto, group: int | None) -> None:
+def _show_photo(photos: PhotoSet, photo: LabelledPhoto, notes: Sequence[str]) -> None:
     key = f"label-{photo.digest[:16]}"
     with st.container(gap="xxsmall", key=f"photo-{photo.digest[:16]}"):
         with errors_told(st.caption):
             st.image(_thumbnail(photos.path(photo)), width="stretch", alt=photo.name)
-        alike = f" · alike {group}" if group else ""
         with st.container(horizontal=True, wrap=False, vertical_alignment="center", gap=None):
-            st.caption(plain(photo.name) + alike, width="stretch")
+            st.caption(" · ".join([*notes, plain(photo.name)]), width="stretch")
             st.button(
                 "",
                 icon=":material/delete:",

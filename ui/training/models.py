@@ -91,6 +91,14 @@ def summary(card: ModelCard, with_start: bool = True) -> str:
     return plain(f"{made}Balanced accuracy on held-out photos: {estimate_text(estimate)}.")
 
 
+def choose_model(name: str | None) -> None:
+    """Let the model called ``name`` judge in this session, None being the bundled one; say so."""
+    with errors_told(st.toast):
+        use_model(name)
+        title = f"‘{plain(name)}’" if name else "The bundled model"
+        st.toast(f"{title} judges your photos from now on, also the one shown on Inspect.")
+
+
 def _show_model(
     name: str | None, path: Path, in_use: str | None, folder: SessionFolder | None = None
 ) -> None:
@@ -112,7 +120,7 @@ def _show_model(
                 key=f"use-{key}",
                 type="primary",
                 disabled=name == in_use or card is None,
-                on_click=_use,
+                on_click=choose_model,
                 args=(name,),
             )
             st.download_button(
@@ -177,13 +185,6 @@ def _upload(n_added: int) -> None:
         own_folder().add_model(name, encoded, card_text)
         st.session_state.models_added += 1
         st.toast(f"‘{plain(name)}’ is here. Press Use to let it judge.")
-
-
-def _use(name: str | None) -> None:
-    with errors_told(st.toast):
-        use_model(name)
-        title = f"‘{plain(name)}’" if name else "The bundled model"
-        st.toast(f"{title} judges your photos from now on, also the one shown on Inspect.")
 
 
 def _delete(folder: SessionFolder, name: str) -> None:

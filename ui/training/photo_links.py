@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import streamlit as st
 
-from cracklib.intake import Link, PhotoSet, read_links
+from cracklib.intake import Link, LinkList, PhotoSet, read_links
 from ui.errors import errors_told
 from ui.result import plain
 from ui.training.adding import Request, ask_to_add, intake, show_lines, show_uploader
@@ -18,6 +18,8 @@ _MAX_LIST_MB = 5
 
 def show_links(photos: PhotoSet | None) -> None:
     """Ask for a list, say what is in it, download. ``photos`` are those so far."""
+    if intake().links is None and photos and (left_over := photos.open_links):
+        intake().links = LinkList(left_over, {})
     given = intake().links
     if given is None:
         show_uploader(
@@ -38,8 +40,9 @@ def show_links(photos: PhotoSet | None) -> None:
         return
     counts = Counter(link.label for link in given.links)
     parts = [f"{counts[label]:,} {kind.lower()}" for label, kind in KINDS.items()]
+    links = "link" if len(given.links) == 1 else "links"
     st.markdown(
-        f"**{len(given.links):,} links**: {', '.join(parts)}, {counts[None]:,} without a label."
+        f"**{len(given.links):,} {links}**: {', '.join(parts)}, {counts[None]:,} without a label."
     )
     if counts[None]:
         st.selectbox(
@@ -78,7 +81,7 @@ def _show_download(photos: PhotoSet | None, links: list[Link]) -> None:
                 on_click=_add_links,
             )
         leave = "Go on without them" if n_failed else "Cancel" if missing else "Another list"
-        st.button(leave, key="drop-links", on_click=lambda: setattr(intake(), "links", None))
+        st.button(leave, key="drop-links", on_click=_drop_links, args=(photos,))
 
 
 def _take_list(data: bytes) -> None:
@@ -89,6 +92,13 @@ def _take_pasted() -> None:
     intake().problem = None
     with errors_told(intake().tell):
         _take_list(st.session_state.pasted_list.encode())
+
+
+def _drop_links(photos: PhotoSet | None) -> None:
+    intake().links = None
+    if photos:
+        with errors_told(intake().tell):
+            photos.forget_links()
 
 
 def _add_links() -> None:

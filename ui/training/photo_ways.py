@@ -29,10 +29,11 @@ _MAX_FOLDERS_ASKED = 24
 
 def show_ways(photos: PhotoSet | None) -> None:
     """Lay them out; each files its request with ``adding``. ``photos`` are those so far."""
+    if "photo-way" not in st.session_state:
+        st.session_state["photo-way"] = _LINKS if photos and photos.open_links else _ZIP
     way = st.segmented_control(
         "Ways to bring photos",
         _ICONS,
-        default=_ZIP,
         required=True,
         format_func=lambda way: f":material/{_ICONS[way]}: {way}",
         label_visibility="collapsed",

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from cracklib import config
 from cracklib.errors import DatasetError
 from cracklib.intake import LabelledPhoto, PhotoSet, Split, find_near_duplicates, split_photos
+from cracklib.jobs import jobs_of
 from cracklib.store import SessionFolder
 from ui.errors import errors_told
 from ui.training.adding import intake, serve_requests, show_report
@@ -30,13 +32,25 @@ def show_photos(folder: SessionFolder | None) -> Split | None:
     with ways:
         show_ways(photos)
     show_report()
-    if photos is None or not photos.photos:
+    if folder is None or photos is None or not photos.photos:
+        st.caption(
+            f"At least {config.MIN_PHOTOS_PER_CLASS} cracked and {config.MIN_PHOTOS_PER_CLASS} "
+            "uncracked walls; 50 or more of each are better. To try the page without any, take "
+            "the practice set."
+        )
         return None
     st.subheader("What was understood", anchor=False)
     split = _show_split(photos.photos)
     alike = find_near_duplicates(photos.photos)
     _show_alike(alike)
-    show_gallery(photos, alike)
+    held_out = {photo.digest for photo in split.val} if split else set()
+    # Once there is a run, that is what the person comes for.
+    with st.expander(
+        f"The {len(photos.photos):,} photos and their labels",
+        expanded=not jobs_of(folder),
+        key="photos",
+    ):
+        show_gallery(photos, alike, held_out)
     with st.popover("Remove all photos", icon=":material/delete:"):
         st.markdown(f"Remove all {len(photos.photos):,} photos? This can't be undone.")
         st.button("Remove them", type="primary", key="remove-all", on_click=_clear, args=(photos,))

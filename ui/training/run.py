@@ -27,6 +27,27 @@ _COLOURS = {"Training": "#7b8a99", "Validation": "#d9662b"}
 """Three to one and better against the backgrounds of both themes."""
 
 
+def show_news(folder: SessionFolder) -> None:
+    """For who comes back: how it stands with the run under way, else the last, and where it is."""
+    runs = jobs_of(folder)
+    if not runs:
+        return
+    run = next((run for run in runs if not run.has_ended()), runs[-1])
+    match run.state():
+        case "queued":
+            icon, news = "hourglass", "waits to be trained"
+        case "running" | "stopping":
+            icon, news = "model_training", "is being trained"
+        case "failed":
+            icon, news = "error", "could not be trained"
+        case _ if run.out.exists():
+            icon, news = "check", "is trained"
+        case _:
+            return
+    with st.container(border=True, key="news"):
+        st.markdown(f":material/{icon}: **{plain(run.out.stem)}** {news}. [See the run](#runs)")
+
+
 def show_runs(folder: SessionFolder) -> None:
     """Show this session's runs: those under way live, else the last one; the others collapsed."""
     runs = jobs_of(folder)
@@ -35,13 +56,27 @@ def show_runs(folder: SessionFolder) -> None:
     st.fragment(_show_live, run_every=_POLL_S if under_way else None)(shown, under_way)
     with_model = [run for run in runs if run.has_ended() and run.out.exists()]
     if with_model:
-        show_comparison(folder, with_model[-1])
+        show_comparison(folder, _choose_compared(with_model))
     for run in reversed(runs):
         if run not in shown:
             with st.expander(
                 f"{plain(run.out.stem)} · {_ending(run)}", key=f"earlier-{run.folder.name}"
             ):
                 _show_run(run)
+
+
+def _choose_compared(runs: Sequence[Job]) -> Job:
+    """Of the models that ``runs`` wrote, the last one, until another is chosen to be looked at."""
+    if len(runs) == 1:
+        return runs[0]
+    return st.selectbox(
+        "Model compared",
+        runs,
+        index=len(runs) - 1,
+        format_func=lambda run: run.out.stem,
+        key=f"compared-{len(runs)}",
+        width=320,
+    )
 
 
 def _show_live(shown: Sequence[Job], under_way: Sequence[Job]) -> None:
@@ -173,7 +208,7 @@ def _curve(
                 "value:Q",
                 title=title,
                 scale=alt.Scale(zero=False),
-                axis=alt.Axis(format=number_format, tickCount=5),
+                axis=alt.Axis(format=number_format, tickCount=5, tickMinStep=0.01),
             ),
             alt.Color(
                 "photos:N",
