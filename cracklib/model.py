@@ -77,7 +77,7 @@ def start_weights(start: str, feature_layer: FeatureLayer = "block5_conv3") -> t
     """
     if start == "bundled":
         weights, card = load_weights(BUNDLED_WEIGHTS)
-        origin = f"the bundled model {card.name} (sha256 {card.sha256})"
+        origin = f"the bundled model {card.name} (sha256 {card.sha256}; from: {card.start})"
         if card.feature_layer == feature_layer:
             return weights, f"{origin}, head included"
     elif start == "imagenet":
