@@ -85,15 +85,6 @@ RECIPES = {
         variants=(160,),
         mix=Mix(per_class_min=200, per_class_max=400, pairs=1200, mosaics=300),
     ),
-    "finish": replace(
-        _DEFAULT,
-        name="finish",
-        start="bundled",
-        epochs=4,
-        learning_rate=5e-5,
-        variants=(224, 224),
-        mix=Mix(per_class_min=400, per_class_max=1200, pairs=1500, mosaics=400),
-    ),
     "article": replace(
         _DEFAULT,
         name="article",
@@ -125,10 +116,7 @@ RECIPES = {
         patience=5,
     ),
 }
-"""``finish`` goes on from the weights that ship, at the size they serve at, with more of the photos
-that alarm falsely. ``session`` is what the training page begins with: few photos, on top of the
-bundled model.
-"""
+"""``session`` is what the training page begins with: few photos, on top of the bundled model."""
 
 
 def resolve_recipe(name: str, **changes: Any) -> Recipe:

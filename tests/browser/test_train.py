@@ -75,7 +75,7 @@ def runs(page):
 
 def ending(page):
     """How the run ended, or that it is about to."""
-    return runs(page).get_by_role("alert")
+    return runs(page).get_by_test_id("stAlert")
 
 
 def start_training(page):
