@@ -128,18 +128,24 @@ def show_comparison(folder: SessionFolder, job: Job) -> None:
 def _show_use(job: Job) -> None:
     name = job.out.stem
     in_use = name == model_in_use()
-    used = st.button(
+    st.button(
         "In use" if in_use else "Use this model",
         key=f"use-new-{job.folder.name}",
         type="primary",
         icon=":material/check:" if in_use else None,
         disabled=in_use or not job.out.exists(),
-        on_click=choose_model,
+        on_click=_use,
         args=(name,),
         help="It then judges your photos, nobody else's. Below you can go back at any time.",
     )
-    if used:
+    # The button itself says nothing: in use now, it is drawn disabled.
+    if st.session_state.pop("use-asked", False):
         st.rerun()  # the list of models, too
+
+
+def _use(name: str) -> None:
+    choose_model(name)
+    st.session_state["use-asked"] = True
 
 
 def _name(model: ComparedModel) -> str:
