@@ -102,6 +102,14 @@ def wait_for_result(page: Page, name: str):
     wait_until_idle(page)
 
 
+def wait_for_first_page(page: Page):
+    """Wait until the inspect page is whole: left with its pictures on their way, it would ask for
+    them in vain, which the browser logs as errors.
+    """
+    expect(page.locator(".st-key-result")).to_be_visible(timeout=TIMEOUT_MS)
+    wait_until_idle(page)
+
+
 def wait_until_idle(page: Page):
     """Wait until no script runs and every picture is there."""
     expect(

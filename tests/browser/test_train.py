@@ -16,7 +16,14 @@ from cracklib.config import weights_path
 from cracklib.samples import SAMPLES
 from cracklib.store import is_locked
 from cracklib.weights import unpack_upload
-from tests.browser.running import ROOT, TIMEOUT_MS, running_app, wait_for_result, wait_until_idle
+from tests.browser.running import (
+    ROOT,
+    TIMEOUT_MS,
+    running_app,
+    wait_for_first_page,
+    wait_for_result,
+    wait_until_idle,
+)
 
 pytestmark = pytest.mark.browser
 
@@ -43,6 +50,7 @@ def open_training(page, url):
     """By way of the first page: at /train itself Streamlit asks for its own files in vain first."""
     if page.url != url:
         page.goto(url)
+    wait_for_first_page(page)
     page.get_by_role("link", name="Train", exact=True).click()
     expect(page.get_by_role("heading", name="1 · Photos")).to_be_visible(timeout=TIMEOUT_MS)
 

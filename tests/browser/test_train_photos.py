@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from cracklib.photo import encode_png
-from tests.browser.running import TIMEOUT_MS, wait_until_idle
+from tests.browser.running import TIMEOUT_MS, wait_for_first_page, wait_until_idle
 from tests.test_download import answer, serving
 from tests.test_intake import picture
 
@@ -32,6 +32,7 @@ def zip_of(files):
 def go_to_train_page(page, app_url):
     # Through the menu: opened at /train, Streamlit's own page logs two errors to the console.
     page.goto(app_url)
+    wait_for_first_page(page)
     page.get_by_role("link", name="Train").click()
     expect(page.get_by_role("radio", name="Zip")).to_be_visible(timeout=TIMEOUT_MS)
     wait_until_idle(page)
