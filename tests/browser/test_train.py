@@ -51,7 +51,7 @@ def open_training(page, url):
     if page.url != url:
         page.goto(url)
     wait_for_first_page(page)
-    page.get_by_role("link", name="Train", exact=True).click()
+    page.get_by_role("link", name="Train", exact=True).first.click()
     expect(page.get_by_role("heading", name="1 · Photos")).to_be_visible(timeout=TIMEOUT_MS)
 
 

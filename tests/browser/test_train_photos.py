@@ -33,7 +33,7 @@ def go_to_train_page(page, app_url):
     # Through the menu: opened at /train, Streamlit's own page logs two errors to the console.
     page.goto(app_url)
     wait_for_first_page(page)
-    page.get_by_role("link", name="Train").click()
+    page.get_by_role("link", name="Train").first.click()
     expect(page.get_by_role("radio", name="Zip")).to_be_visible(timeout=TIMEOUT_MS)
     wait_until_idle(page)
 
