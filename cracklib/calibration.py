@@ -5,7 +5,8 @@ Everything is fitted and measured with the engine that serves, so that the card 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -36,6 +37,7 @@ SCENES = 30
 """Of each source and label, but no more than it has photos, to fit the window scale on."""
 SCENE_GRID = 3
 """Photos a side in a scene."""
+SQUARE_PX = LARGE_INPUT_SIDE_PX // SCENE_GRID
 CLEAN_QUANTILE = 0.5
 CRACK_QUANTILE = 0.98
 """Heat 0 is this quantile of the evidence over uncracked photos, heat 1 this one over cracked."""
@@ -69,17 +71,19 @@ def calibrate(
             progress(int(bar.n), total)
 
     maps = []
+    squares: dict[Path, Pixels] = {}
     strongest: dict[int, float] = {}
     for index, file in enumerate(files):
         pixels = read_photo(file.path).pixels
         maps.append(look(pixels, INPUT_SIZE))
+        squares[file.path] = resize_to_input(pixels, (SQUARE_PX, SQUARE_PX))
         large = large_input_size(pixels.shape[:2])
         if large:
             strongest[index] = strongest_window(look(pixels, large), WINDOW_CELLS)
         count()
     in_scenes = []
     for scene in scenes:
-        evidence = look(make_scene(scene), (LARGE_INPUT_SIDE_PX, LARGE_INPUT_SIDE_PX))
+        evidence = look(make_scene(scene, squares), (LARGE_INPUT_SIDE_PX, LARGE_INPUT_SIDE_PX))
         in_scenes.append(strongest_window(evidence, WINDOW_CELLS))
         count()
     bar.close()
@@ -135,11 +139,12 @@ def plan_scenes(files: Sequence[LabelledFile]) -> list[Scene]:
     return scenes
 
 
-def make_scene(scene: Scene) -> Pixels:
-    """uint8 RGB, ``LARGE_INPUT_SIDE_PX`` a side: its photos as the squares of a grid."""
-    side = LARGE_INPUT_SIDE_PX // SCENE_GRID
-    squares = [resize_to_input(read_photo(file.path).pixels, (side, side)) for file in scene.files]
-    rows = [squares[at : at + SCENE_GRID] for at in range(0, len(squares), SCENE_GRID)]
+def make_scene(scene: Scene, squares: Mapping[Path, Pixels]) -> Pixels:
+    """uint8 RGB, ``LARGE_INPUT_SIDE_PX`` a side: a grid of its files' ``squares``, which are uint8
+    RGB of ``SQUARE_PX`` a side.
+    """
+    shown = [squares[file.path] for file in scene.files]
+    rows = [shown[at : at + SCENE_GRID] for at in range(0, len(shown), SCENE_GRID)]
     return np.vstack([np.hstack(row) for row in rows])
 
 

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from cracklib.calibration import SCENE_GRID, SCENES, make_scene, plan_scenes
+from cracklib.calibration import SCENE_GRID, SCENES, SQUARE_PX, make_scene, plan_scenes
 from cracklib.dataset import LabelledFile
-from cracklib.photo import encode_png
+from cracklib.photo import encode_png, read_photo
+from cracklib.preprocess import resize_to_input
 
 
 @pytest.fixture
@@ -46,7 +47,11 @@ def test_the_same_photos_make_the_same_scenes(files):
 
 def test_all_photos_of_a_scene_are_in_its_picture(files):
     scene = next(scene for scene in plan_scenes(files) if scene.label == 1)
-    pixels = make_scene(scene)
+    squares = {
+        file.path: resize_to_input(read_photo(file.path).pixels, (SQUARE_PX, SQUARE_PX))
+        for file in files
+    }
+    pixels = make_scene(scene, squares)
     assert pixels.shape == (336, 336, 3)
     dark = pixels[..., 0] < 100
     assert dark.sum() == 112 * 112
