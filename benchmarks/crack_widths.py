@@ -130,18 +130,27 @@ def draw_line(rng: np.random.Generator, turn_deg: float, shape: str) -> NDArray[
 
 def cover(line: NDArray[np.float64], width: float) -> NDArray[np.float64]:
     """The share of each pixel within ``width / 2`` of the line, whose ends are cut square."""
-    dense = resample(line, 0.05)
+    step_px = 0.05
+    dense = resample(line, step_px)
+    tree = cKDTree(dense)
     near = np.zeros((SIDE_PX, SIDE_PX), np.uint8)
     corners = np.int32(line)[:, None]
     cv2.polylines(near, [corners], isClosed=False, color=1, thickness=int(width) + 6)
     rows, columns = np.nonzero(near)
+    corner = np.stack([columns, rows], axis=1)
+    # Only pixels on the edge and at the ends are looked at in parts.
+    distance, index = tree.query(corner + 0.5)
+    from_end = step_px * np.minimum(index, len(dense) - 1 - index)
+    parted = (np.abs(distance - width / 2) < 0.75) | ((distance < width / 2) & (from_end < 0.75))
     at = (np.arange(_SUBPIXELS) + 0.5) / _SUBPIXELS
     parts = np.stack(np.meshgrid(at, at), axis=-1).reshape(-1, 2)
-    points = np.stack([columns, rows], axis=1)[:, None] + parts
-    distance, index = cKDTree(dense).query(points, distance_upper_bound=width / 2)
-    inside = np.isfinite(distance) & (index > 0) & (index < len(dense) - 1)
+    points = corner[parted][:, None] + parts
+    to_line, index = tree.query(points, distance_upper_bound=width / 2)
+    inside = np.isfinite(to_line) & (index > 0) & (index < len(dense) - 1)
+    share = np.where(distance < width / 2, 1.0, 0.0)
+    share[parted] = inside.mean(axis=1)
     coverage = np.zeros((SIDE_PX, SIDE_PX))
-    coverage[rows, columns] = inside.mean(axis=1)
+    coverage[rows, columns] = share
     return coverage
 
 

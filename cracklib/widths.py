@@ -5,6 +5,10 @@ wider than itself, and its mask says little. Yet light adds up: the darkness sum
 is its width times its contrast, however blurred. So a width is measured in linear light, as area
 under the profile over contrast; the profile is taken for a bar convolved with a Gaussian, as Steger
 (1998, An unbiased detector of curvilinear structures) has it.
+
+What is darkness, and not just another brick, is told by morphology: the closing of a profile fills
+valleys up to a length and keeps all edges (the black top-hat, Meyer 1979), so mortar beside a crack
+does not count as its rim, and a dark joint nearby not as its floor.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter1d
+from scipy.ndimage import gaussian_filter1d, grey_closing, median_filter
 from scipy.special import ndtr
 
 from cracklib.centreline import Branch, Mask, Points, sample
@@ -36,6 +40,11 @@ _STEP_SHARE = 0.02
 _ALONG_PX = 4.0
 """Profiles are averaged along the crack with this standard deviation."""
 _FLANK_PX = 3.0
+"""What a worn mask and blur may leave of the crack outside the mask, on either side."""
+_STEADY_PX = 31
+"""Points, about 1 px apart, of whose widths the median is taken: a crack opens and closes slowly,
+but where it crosses a joint or an edge is chipped, up to half of these are another thing's.
+"""
 _TAIL = 0.25
 """The crack ends where it is no darker than this share of its darkest."""
 
@@ -80,7 +89,7 @@ def measure_widths(light: FloatArray, mask: Mask, branch: Branch) -> NDArray[np.
     widths = (masked * _around_centre(masked >= 0.25, offsets)).sum(axis=1) * step_px
     seen = (profile.depth >= _MIN_CONTRAST) & (profile.area > 0)
     widths[seen] = _unblurred(profile.area[seen], profile.depth[seen])
-    return np.asarray(widths)
+    return np.asarray(median_filter(widths, size=_STEADY_PX, mode="reflect"))
 
 
 class _Profile(NamedTuple):
@@ -99,7 +108,8 @@ def _profile(
 ) -> _Profile:
     """Darkness, as a share of the light beside the crack, ``across`` it (n, offsets, 2)."""
     profiles = gaussian_filter1d(sample(light, across), _ALONG_PX, axis=0)
-    darkness = 1 - profiles / np.maximum(_base(profiles, offsets, half), 1e-3)
+    step_px = offsets[1] - offsets[0]
+    darkness = 1 - profiles / np.maximum(_base(profiles, half, step_px), 1e-3)
     near = np.where(np.abs(offsets) <= half, darkness, -np.inf)
     peak = near.max(axis=1, keepdims=True)
     darkest = offsets[near.argmax(axis=1)][:, None]
@@ -107,7 +117,6 @@ def _profile(
     total = crack.sum(axis=1)
     middle = (crack * offsets).sum(axis=1) / np.maximum(total, 1e-6)
     middle = np.clip(middle, offsets[0], offsets[-1])
-    step_px = offsets[1] - offsets[0]
     area = total * step_px
     # A wide crack is uneven inside: its depth is the mean of its middle, not one dark spot's.
     core = area / np.maximum(peak[:, 0], _MIN_CONTRAST) / 6
@@ -152,19 +161,16 @@ def _blurred_bars() -> tuple[NDArray[np.float64], ...]:
     return ratios, np.array(apparent), 2 * ndtr(ratios / 2) - 1
 
 
-def _base(
-    profiles: NDArray[np.float64], offsets: NDArray[np.float64], half: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """The light there would be without the crack: from side to side, linear."""
-    sides, places = [], []
-    for side in (-1, 1):
-        at = side * offsets
-        flank = (at >= half + _FLANK_PX) & (at <= 2 * half + 3 * _FLANK_PX)
-        sides.append(np.nanmedian(np.where(flank, profiles, np.nan), axis=1))
-        places.append(side * (1.5 * half + 2 * _FLANK_PX))
-    left, right = sides
-    share = (offsets - places[0]) / (places[1] - places[0])
-    return np.asarray(left[:, None] + (right - left)[:, None] * np.clip(share, 0, 1))
+def _base(profiles: NDArray[np.float64], half: NDArray[np.float64], step_px: float) -> Points:
+    """The light there would be without the crack: each profile with its valleys filled that are no
+    longer than the mask is wide and ``_FLANK_PX`` on either side.
+    """
+    base = np.empty_like(profiles)
+    lengths = 2 * np.ceil((half[:, 0] + _FLANK_PX) / step_px).astype(int) + 1
+    for length in np.unique(lengths):
+        rows = lengths == length
+        base[rows] = grey_closing(profiles[rows], size=(1, length), mode="nearest")
+    return base
 
 
 def _around_centre(within: Mask, offsets: NDArray[np.float64]) -> Mask:

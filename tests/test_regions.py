@@ -58,6 +58,21 @@ def test_the_width_is_the_photos_and_not_the_masks(grown_by):
     assert region.mean_width_px == pytest.approx(2, abs=0.4)
 
 
+@pytest.mark.parametrize("mortar", [235, 90])
+def test_joints_crossed_and_beside_do_not_widen_a_thin_crack(mortar):
+    coverage = cover(bar(1.2, 180, 0))
+    pixels = photograph(coverage)
+    joints = np.zeros(SIZE, bool)
+    joints[105:117] = True
+    joints[:, 80:88] = joints[:, 160:168] = True
+    joints &= coverage == 0
+    pixels[joints] = mortar
+    grown = cv2.dilate((coverage > 0.2).astype(np.uint8), None) > 0
+    [region] = find_regions(pixels, grown, grown.astype(np.float32))
+    assert region.mean_width_px == pytest.approx(1.2, abs=0.5)
+    assert region.max_width_px == pytest.approx(1.2, abs=0.8)
+
+
 def test_the_centreline_lies_in_the_middle():
     # From (20, 61) to (220, 61): the bar's upper edge is at 58.5, its lower at 63.5.
     [region] = regions_of(cover(bar(5, 200, 0, centre=(120, 61))))

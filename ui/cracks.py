@@ -117,7 +117,7 @@ def _show_list(regions: Sequence[CrackRegion], scale: Scale | None) -> int | Non
     )
     if len(regions) > _MOST_SHOWN:
         st.caption(f"The first {_MOST_SHOWN} of {len(regions)}; the downloads hold all.")
-    thin = "Up to 2 px a width is an estimate: one in ten is off by 1.4 px or more."
+    thin = "Up to 2 px a crack is thinner than the photo's own blur: its width is an estimate."
     st.caption(f"{thin} {WIDTH_CLASS_NOTE}" if scale else thin)
     picked = chosen.selection.rows
     return picked[0] if picked else None
