@@ -111,6 +111,7 @@ def measure(arguments: argparse.Namespace) -> int:
 def evaluate(arguments: argparse.Namespace) -> int:
     """Measure the model on a folder of labelled or masked photos."""
     from cracklib.evaluation import evaluate_folder
+    from cracklib.measured import write_measured
 
     inspector = Inspector.load(arguments.weights)
     with tqdm(unit="photo", disable=None) as bar:
@@ -120,6 +121,8 @@ def evaluate(arguments: argparse.Namespace) -> int:
             bar.update()
 
         result = evaluate_folder(arguments.folder, inspector, show)
+    if arguments.out:
+        write_measured(arguments.out, result.to_dict())
     print(json.dumps(result.to_dict(), indent=2) if arguments.json else result)
     return 0
 
@@ -385,6 +388,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("folder", type=Path, metavar="DIR")
     _add_weights(command)
     command.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    command.add_argument("--out", type=Path, metavar="FILE", help="write the JSON here, too")
 
     command = commands.add_parser(
         "train",

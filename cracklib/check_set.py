@@ -56,11 +56,20 @@ class CheckPicture:
         return Photo(pixels, self.name)
 
 
-CHECK_SET: tuple[CheckPicture, ...] = tuple(
-    CheckPicture(number, wall, crack, cracked)
-    for number, (wall, crack) in enumerate(
-        (wall, crack) for wall in WALL_KINDS for crack in CRACK_KINDS
+_COMBINATIONS = tuple((wall, crack) for wall in WALL_KINDS for crack in CRACK_KINDS)
+
+
+def check_pictures(numbers: range) -> tuple[CheckPicture, ...]:
+    """The pictures of these numbers, each first without and then with its crack.
+
+    Numbers go through every kind of wall with every kind of crack, again and again.
+    """
+    return tuple(
+        CheckPicture(number, *_COMBINATIONS[number % len(_COMBINATIONS)], cracked)
+        for number in numbers
+        for cracked in (False, True)
     )
-    for cracked in (False, True)
-)
+
+
+CHECK_SET: tuple[CheckPicture, ...] = check_pictures(range(len(_COMBINATIONS)))
 """48 pictures, half of them cracked."""

@@ -5,6 +5,7 @@ CrackError
 ├── DownloadError   a URL that can't be fetched, or must not be
 ├── WeightsError    weights that are missing, damaged, or of another model
 ├── DatasetError    a folder of labelled photos that can't be used
+├── MeasuredError   measurements that are missing, damaged, or of another model
 ├── ScaleError      no usable size of a pixel in millimetres
 └── TrainingError   a training run that can't start or go on
 
@@ -31,6 +32,10 @@ class WeightsError(CrackError):
 
 class DatasetError(CrackError):
     """A folder of labelled photos is missing, empty, or not laid out as expected."""
+
+
+class MeasuredError(CrackError):
+    """What was measured of a model is missing, damaged, or of another model."""
 
 
 class ScaleError(CrackError):

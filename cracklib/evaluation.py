@@ -33,7 +33,8 @@ class Evaluation:
     """What a model scored on a folder, by source: ``verdicts``, or the other two.
 
     ``heatmaps`` is of the plain class activation maps, ``refined`` of the maps that follow the
-    crack. ``unreadable`` has the message of every photo that was left out.
+    crack. ``probabilities`` has those of the photos behind ``verdicts``, by source and label.
+    ``unreadable`` has the message of every photo that was left out.
     """
 
     model: str
@@ -42,13 +43,16 @@ class Evaluation:
     verdicts: Mapping[str, ClassificationMetrics] = field(default_factory=dict)
     heatmaps: Mapping[str, HeatmapMetrics] = field(default_factory=dict)
     refined: Mapping[str, HeatmapMetrics] = field(default_factory=dict)
+    probabilities: Mapping[str, Mapping[str, Sequence[float]]] = field(default_factory=dict)
     unreadable: Sequence[str] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         results: dict[str, Mapping[str, ClassificationMetrics | HeatmapMetrics]]
+        photos: dict[str, Any] = {}
         if self.verdicts:
             results = {"verdicts": self.verdicts}
+            photos = {"probabilities": self.probabilities}
         else:
             results = {"heatmaps": self.heatmaps, "refined": self.refined}
         return {
@@ -59,6 +63,7 @@ class Evaluation:
                 kind: {source: metrics.to_dict() for source, metrics in by_source.items()}
                 for kind, by_source in results.items()
             },
+            **photos,
             "unreadable": list(self.unreadable),
         }
 
@@ -110,11 +115,17 @@ def _evaluate_verdicts(
     unreadable = _look_at_each(files, look, progress)
     labels, probabilities, sources = zip(*seen, strict=True)
     card = inspector.card
+    by_source: dict[str, dict[str, list[float]]] = {}
+    for label, probability, source in sorted(seen, key=lambda photo: photo[2]):
+        by_source.setdefault(source, {name: [] for name in LABELS})[LABELS[label]].append(
+            probability
+        )
     return Evaluation(
         card.name,
         card.sha256,
         card.verdict_threshold,
         verdicts=measure_by_source(labels, probabilities, sources, card.verdict_threshold),
+        probabilities=by_source,
         unreadable=unreadable,
     )
 

@@ -1,12 +1,11 @@
-"""What the tool does, how to read it, and how far to trust it: the figures are the card's own."""
+"""What the tool does, how to read it, and what it can't."""
 
 import streamlit as st
 
 from ui.model import load_inspector
 from ui.navigation import require_router
 from ui.own_folder import show_deletion
-from ui.quality import quality_rows
-from ui.result import percent, plain
+from ui.result import percent
 
 require_router()
 card = load_inspector().card
@@ -24,10 +23,16 @@ shows a crack, and for each place in the picture how much that place speaks for 
     st.subheader("Reading the probability", anchor=False)
     st.markdown(
         f"""
-It is calibrated over all the photos below together: of those given 80 %, about 80 in 100 show a
-crack. For one kind of surface it can be further off; the calibration error in the table says how
-far. From **{percent(card.verdict_threshold)}** up the verdict is “Crack found”.
+It is calibrated over photos of all kinds of surface together: of those given 80 %, about 80 in 100
+show a crack. For one kind it can be further off. From **{percent(card.verdict_threshold)}** up the
+verdict is “Crack found”.
 """
+    )
+
+    st.page_link(
+        "pages/model.py",
+        label="How good the model is, for each kind of surface",
+        icon=":material/monitoring:",
     )
 
     st.subheader("Reading the heatmap", anchor=False)
@@ -45,18 +50,6 @@ far. From **{percent(card.verdict_threshold)}** up the verdict is “Crack found
   looks sound. *Hide heat below* moves that limit and changes nothing else.
 """
     )
-
-    st.subheader("Measured quality", anchor=False)
-    if card.quality:
-        st.markdown(
-            "Per source, on photos that were never trained on but did choose the epoch and the "
-            "temperature; 95 % intervals in brackets. The worst row says more than the best."
-        )
-        st.table(quality_rows(card.quality))
-    else:
-        st.markdown("The card of this model holds no measurements.")
-    made = f", made {card.created[:10]}" if card.created else ""
-    st.caption(f"Model {plain(card.name)}, sha256 {card.sha256[:16]}…{made}.")
 
     st.subheader("Limits", anchor=False)
     st.markdown(

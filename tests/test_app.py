@@ -20,7 +20,6 @@ from tests.tiny import TINY_HEAD, make_card, tiny_engine
 from ui.errors import APOLOGY
 from ui.model import bundled_inspector
 from ui.own_folder import store
-from ui.quality import quality_rows
 
 APP = str(Path(__file__).resolve().parent.parent / "streamlit_app.py")
 FIRST, *_, LAST = SAMPLES
@@ -100,7 +99,7 @@ def test_first_load_shows_the_first_sample(app, inspector):
     assert app.query_params == {}
 
 
-@pytest.mark.parametrize("page", ["pages/inspect.py", "pages/about.py"])
+@pytest.mark.parametrize("page", ["pages/inspect.py", "pages/model.py", "pages/about.py"])
 def test_every_page_runs(app, page):
     app.run().switch_page(page).run()
     assert not app.exception
@@ -432,20 +431,6 @@ def test_names_are_shown_as_text(app, dark_png):
     app.run()
     upload(app, "**bold** <b>[x](y).png", dark_png)
     assert shown(app) == "**bold** <b>[x](y).png"
-
-
-def test_quality_table_reads_the_card():
-    row = {"photos": 12, "recall": {"value": 0.975, "low": 0.9, "high": 1.0}, "auc": None}
-    assert quality_rows({"brickwork": row}) == [
-        {
-            "Source": "brickwork",
-            "Photos": "12",
-            "Balanced accuracy": "–",
-            "Cracks found": "97.5 % (90–100)",
-            "False alarms": "–",
-            "Calibration error": "–",
-        }
-    ]
 
 
 def test_samples_are_the_rendered_recipes():

@@ -228,8 +228,12 @@ def test_evaluate(tmp_path, save_photo, clean_wall, dark_corner, capsys):
     result = json.loads(capsys.readouterr().out)
     assert result["model"] == "tiny"
     assert "brick" in result["verdicts"]
-    assert main(["evaluate", str(tmp_path)]) == 0
+    out = tmp_path / "measured" / "verdicts.json"
+    assert main(["evaluate", str(tmp_path), "--out", str(out)]) == 0
     assert "brick" in capsys.readouterr().out
+    assert json.loads(out.read_text()) == result
+    assert main(["evaluate", str(tmp_path), "--out", str(tmp_path)]) == 1
+    assert str(tmp_path) in capsys.readouterr().err
 
 
 def test_evaluate_a_folder_of_neither_kind(tmp_path, capsys):

@@ -163,6 +163,13 @@ def test_results_of_both_kinds_print_and_go_to_json(labelled, masked):
     assert values["verdict_threshold"] == 0.5
     assert values["verdicts"]["street"]["auc"] is None
     assert values["verdicts"]["tile"]["recall"]["value"] == 0.5
+    assert values["probabilities"] == {
+        "street": {"no_crack": [pytest.approx(0.6)], "crack": []},
+        "tile": {
+            "no_crack": [pytest.approx(0.2)],
+            "crack": [pytest.approx(0.8), pytest.approx(0.4)],
+        },
+    }
     values = json.loads(json.dumps(heatmaps.to_dict(), allow_nan=False))
     assert values["heatmaps"]["brick"]["pointing"] == 1.0
     assert values["refined"]["brick"]["tolerant_f1"] == 1.0

@@ -8,8 +8,8 @@ from cracklib.architecture import weight_shapes
 from cracklib.config import BUNDLED_WEIGHTS
 from cracklib.weights import encode_weights, pack_model, read_card, save_weights, sha256
 from tests.tiny import make_card
+from ui.card import card_rows, summary
 from ui.own_folder import store
-from ui.training.models import card_rows, summary
 
 PAGE = """
 import streamlit as st
@@ -140,7 +140,8 @@ def test_a_model_whose_card_is_broken_can_still_be_deleted(app, packed):
 def test_a_card_in_a_sentence():
     assert summary(CARD).replace("\\", "") == (
         "Made 2026-11-24, from the bundled model, on 2,130 photos. "
-        "Balanced accuracy on held-out photos: 93.8 % (90–96)."
+        "Balanced accuracy on held-out photos: "
+        "93.8\N{NO-BREAK SPACE}% (90\N{WORD JOINER}–\N{WORD JOINER}96)."
     )
     assert "from" not in summary(CARD, with_start=False)
     assert summary(make_card()) == "Not measured on held\\-out photos\\."

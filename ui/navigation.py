@@ -21,8 +21,9 @@ def choose_page() -> st.Page:
     """Show the menu; return the page that the address names."""
     inspect = st.Page("pages/inspect.py", title="Inspect", default=True)
     train = st.Page("pages/train.py", title="Train")
+    model = st.Page("pages/model.py", title="Model")
     about = st.Page("pages/about.py", title="How it works")
-    page = st.navigation([inspect, train, about], position="top")
+    page = st.navigation([inspect, train, model, about], position="top")
     if page is not inspect:
         session.leave()
     return page

@@ -131,7 +131,7 @@ def test_result_survives_a_visit_to_how_it_works(app_url, open_page, photo_file)
     upload(page, photo_file)
     wait_for_result(page, "my wall.png")
     page.get_by_role("link", name="How it works").click()
-    expect(page.get_by_role("heading", name="Measured quality")).to_be_visible()
+    expect(page.get_by_role("heading", name="Limits")).to_be_visible()
     page.get_by_role("link", name="Inspect").click()
     wait_for_result(page, "my wall.png")
 
@@ -147,14 +147,34 @@ def test_garbage_says_so_and_keeps_the_last_result(app_url, open_page, tmp_path)
     assert "Traceback" not in page.inner_text("body")
 
 
-@pytest.mark.parametrize("path", ["", "about"])
-def test_phone_width_needs_no_sideways_scrolling(app_url, open_page, path):
+def test_how_it_works_leads_to_the_model_and_its_curves(app_url, open_page):
+    page = open_page(app_url)
+    wait_for_result(page, f"{FIRST}.jpg")
+    page.get_by_role("link", name="How it works").click()
+    page.get_by_role("link", name="How good the model is").click()
+    expect(page).to_have_url(re.compile("/model$"))
+    expect(page.get_by_role("heading", name="How to get these figures")).to_be_visible()
+    expect(page.get_by_test_id("stVegaLiteChart").locator("canvas, svg")).to_have_count(3)
+    worst = page.locator("[class*='st-key-pictures-'] img")
+    expect(worst.first).to_be_visible()
+    page.wait_for_function(
+        "[...document.querySelectorAll(\"[class*='st-key-pictures-'] img\")]"
+        ".every(image => image.naturalWidth === 224)"
+    )
+    expect(page.get_by_role("alert")).to_have_count(0)
+
+
+@pytest.mark.parametrize(
+    ("link", "heading"),
+    [(None, None), ("How it works", "Limits"), ("Model", "How to get these figures")],
+)
+def test_phone_width_needs_no_sideways_scrolling(app_url, open_page, link, heading):
     page = open_page(app_url, viewport={"width": 390, "height": 844})
     wait_for_result(page, f"{FIRST}.jpg")
-    if path:
+    if link:
         page.get_by_test_id("stExpandSidebarButton").click()
-        page.get_by_role("link", name="How it works").click()
-        expect(page.get_by_role("heading", name="Measured quality")).to_be_visible()
+        page.get_by_role("link", name=link, exact=True).click()
+        expect(page.get_by_role("heading", name=heading)).to_be_visible()
         wait_until_idle(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert page.get_by_test_id("stMain").evaluate("main => main.scrollWidth") <= 390

@@ -264,7 +264,7 @@ def test_settings_survive_a_visit_to_another_page(app_url, open_page):
     page.get_by_text("Last two blocks", exact=True).click()
     wait_until_idle(page)
     page.get_by_role("link", name="How it works").click()
-    expect(page.get_by_role("heading", name="Measured quality")).to_be_visible()
+    expect(page.get_by_role("heading", name="Limits")).to_be_visible()
     page.get_by_role("link", name="Train").click()
     expect(page.get_by_role("textbox", name="Name of the new model")).to_have_value("bricks")
     expect(page.get_by_role("radio", name="Last two blocks")).to_be_checked()

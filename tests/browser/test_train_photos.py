@@ -190,7 +190,7 @@ def test_adding_goes_on_after_another_click_until_it_is_stopped(train_page):
     expect(page.get_by_text("of 1,000")).to_be_visible()
     page.get_by_role("radio", name="Zip").click()
     page.get_by_role("link", name="How it works").click()
-    expect(page.get_by_role("heading", name="Measured quality")).to_be_visible()
+    expect(page.get_by_role("heading", name="Limits")).to_be_visible()
     page.get_by_role("link", name="Train").click()
     expect(page.get_by_text("of 1,000")).to_be_visible()
     page.get_by_role("button", name="Stop").click()

@@ -8,9 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
-from typing import Any
 
-import altair as alt
 import streamlit as st
 
 from cracklib.check_set import CHECK_SET
@@ -28,13 +26,14 @@ from cracklib.comparison import (
 from cracklib.config import DEFAULT_COLORMAP, DEFAULT_OPACITY, DISPLAY_THRESHOLD
 from cracklib.errors import CrackError
 from cracklib.jobs import Job
-from cracklib.metrics import Estimate, precision_recall_curve, reliability_curve, roc_curve
+from cracklib.metrics import Estimate
 from cracklib.overlay import render_overlay
 from cracklib.photo import encode_jpeg, fit_within, read_photo
 from cracklib.pipeline import Inspector
 from cracklib.store import SessionFolder
 from cracklib.types import Photo
 from cracklib.weights import ModelCard, card_path
+from ui import charts
 from ui.errors import errors_told
 from ui.model import bundled_inspector, inspector_at, load_inspector, model_in_use
 from ui.result import percent
@@ -43,6 +42,7 @@ from ui.training.models import choose_model
 _MODEL = {"current": "Current model", "new": "New model"}
 _COLOURS = {"current": "#7b8a99", "new": "#d9662b"}
 """Three to one and better against the backgrounds of both themes."""
+_DASHES = {"current": (5, 3), "new": (1, 0)}
 
 _METRICS = {
     "accuracy": ("Accuracy", "of all verdicts, how many are right"),
@@ -55,16 +55,6 @@ _METRICS = {
 _CELLS = ((True, True), (True, False), (False, True), (False, False))
 """Whether the photos of a cell are cracked, and whether they are called so."""
 
-_CURVES = {
-    "ROC": "Cracks found against false alarms at every threshold: the nearer the upper left "
-    "corner, the better. The dot is where the model's verdicts are made.",
-    "Precision–recall": "How many of those called cracked are, against how many of the cracked "
-    "are called so: the nearer the upper right corner, the better. The dot is where the model's "
-    "verdicts are made.",
-    "Calibration": "Probabilities against how often they came true: on the dotted line they mean "
-    "what they say. The larger a dot, the more photos it stands for.",
-}
-_CHART_HEIGHT_PX = 380
 _PICTURE_PX = 400
 _PICTURES_AT_ONCE = 12
 
@@ -345,115 +335,33 @@ def _show_curves(parts: Sequence[_Part]) -> None:
     st.subheader("Curves", anchor=False)
     kind = st.segmented_control(
         "Curve",
-        list(_CURVES),
+        list(charts.EXPLAINED),
         default="ROC",
         required=True,
         label_visibility="collapsed",
         key=f"curve-{parts[0].key}",
     )
-    st.markdown(_CURVES[kind])
+    st.markdown(charts.EXPLAINED[kind])
     for part, column in zip(parts, st.columns(2, gap="large"), strict=True):
         with column:
             st.markdown(f"**{part.title}**")
-            chart = {"ROC": _roc_chart, "Precision–recall": _precision_recall_chart}.get(
-                kind, _calibration_chart
-            )(part.scores)
             st.altair_chart(
-                chart.properties(height=_CHART_HEIGHT_PX),
+                charts.draw_curves(kind, _lines(part.scores)),
                 width="stretch",
                 alt=f"{kind} of both models on {part.title.lower()}",
             )
 
 
-def _roc_chart(scores: PairedScores) -> alt.LayerChart:
-    points, verdicts = [], []
-    for side in SIDES:
-        curve = roc_curve(scores.labels, scores.probabilities(side))
-        points += _points(side, curve.false_alarm_rate, curve.recall)
-        metrics = scores.metrics[side]
-        verdicts += _points(side, [metrics.false_alarm_rate.value], [metrics.recall.value])
-    axes = _axes("False alarms, share of the sound", "Recall, share of the cracked")
-    return _diagonal() + _line(points, axes, "linear") + _dots(verdicts, axes)
-
-
-def _precision_recall_chart(scores: PairedScores) -> alt.LayerChart:
-    points, verdicts = [], []
-    for side in SIDES:
-        curve = precision_recall_curve(scores.labels, scores.probabilities(side))
-        points += _points(side, curve.recall, curve.precision)
-        metrics = scores.metrics[side]
-        if metrics.precision:
-            verdicts += _points(side, [metrics.recall.value], [metrics.precision.value])
-    axes = _axes("Recall, share of the cracked", "Precision")
-    return _line(points, axes, "step-before") + _dots(verdicts, axes)
-
-
-def _calibration_chart(scores: PairedScores) -> alt.LayerChart:
-    points = []
-    for side in SIDES:
-        photos, probability, cracked = reliability_curve(scores.labels, scores.probabilities(side))
-        points += [
-            point | {"photos": int(count)}
-            for point, count in zip(_points(side, probability, cracked), photos, strict=True)
-        ]
-    axes = _axes("Mean probability given", "Share that is cracked")
-    size = alt.Size("photos:Q", legend=None, scale=alt.Scale(range=[30, 250]))
-    return _diagonal() + _line(points, axes, "linear") + _dots(points, axes, size)
-
-
-def _points(side: Side, x: Sequence[float], y: Sequence[float]) -> list[dict[str, Any]]:
+def _lines(scores: PairedScores) -> list[charts.Line]:
+    thresholds = {"current": scores.current_threshold, "new": scores.new_threshold}
     return [
-        {"model": _MODEL[side], "x": float(a), "y": float(b), "order": i}
-        for i, (a, b) in enumerate(zip(x, y, strict=True))
+        charts.Line(
+            _MODEL[side],
+            _COLOURS[side],
+            _DASHES[side],
+            scores.labels,
+            scores.probabilities(side),
+            thresholds[side],
+        )
+        for side in SIDES
     ]
-
-
-def _axes(x_title: str, y_title: str) -> dict[str, Any]:
-    scale = alt.Scale(domain=[0, 1])
-    axis = alt.Axis(format="%", tickCount=5)
-    names = [_MODEL[side] for side in SIDES]
-    return {
-        "x": alt.X("x:Q", title=x_title, scale=scale, axis=axis),
-        "y": alt.Y("y:Q", title=y_title, scale=scale, axis=axis),
-        "color": alt.Color(
-            "model:N",
-            title=None,
-            scale=alt.Scale(domain=names, range=[_COLOURS[side] for side in SIDES]),
-            legend=alt.Legend(
-                orient="bottom", symbolType="stroke", symbolStrokeWidth=3, symbolSize=500
-            ),
-        ),
-    }
-
-
-def _line(points: list[dict[str, Any]], axes: dict[str, Any], interpolate: str) -> alt.Chart:
-    dash = alt.StrokeDash(
-        "model:N",
-        scale=alt.Scale(domain=[_MODEL[side] for side in SIDES], range=[[5, 3], [1, 0]]),
-        legend=None,
-    )
-    return (
-        alt.Chart(alt.Data(values=points))
-        .mark_line(interpolate=interpolate, strokeWidth=2.5, clip=False)
-        .encode(**axes, strokeDash=dash, order="order:Q")
-    )
-
-
-def _dots(
-    points: list[dict[str, Any]], axes: dict[str, Any], size: alt.Size | None = None
-) -> alt.Chart:
-    tooltip = [
-        alt.Tooltip("model:N", title="Model"),
-        alt.Tooltip("x:Q", title=axes["x"]["title"], format=".1%"),
-        alt.Tooltip("y:Q", title=axes["y"]["title"], format=".1%"),
-    ]
-    if size is not None:
-        tooltip.append(alt.Tooltip("photos:Q", title="Photos"))
-    dots = alt.Chart(alt.Data(values=points)).mark_circle(opacity=1, size=90)
-    return dots.encode(**axes, tooltip=tooltip, **({} if size is None else {"size": size}))
-
-
-def _diagonal() -> alt.Chart:
-    ends = alt.Data(values=[{"x": 0, "y": 0}, {"x": 1, "y": 1}])
-    line = alt.Chart(ends).mark_line(strokeDash=[2, 4], strokeWidth=1, color="#888888")
-    return line.encode(x="x:Q", y="y:Q")

@@ -2,39 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from html import escape
 from pathlib import Path
-from typing import Any
 
 import streamlit as st
 
 from cracklib.config import weights_path
-from cracklib.metrics import OVERALL
 from cracklib.store import SessionFolder
-from cracklib.weights import ModelCard, pack_model, read_card, unpack_upload
+from cracklib.weights import pack_model, read_card, unpack_upload
+from ui.card import card_rows, rows_html, summary
 from ui.errors import errors_told
 from ui.model import model_in_use, use_model
 from ui.own_folder import own_folder
-from ui.quality import estimate_text, quality_rows
-from ui.result import percent, plain
+from ui.quality import quality_rows
+from ui.result import plain
 
 _MAX_UPLOAD_MB = 70
 """Enough for the weights in float32."""
-
-_STARTS = {"bundled": "the bundled model", "hed": "an edge detector", "imagenet": "ImageNet"}
-_WORDS = {"head": "head", "block5": "head, last block", "block4-5": "head, last two blocks"}
-_SETTINGS = {
-    "trainable": "Layers trained",
-    "epochs": "Epochs at most",
-    "patience": "Patience, epochs",
-    "batch_size": "Batch size, photos",
-    "optimizer": "Optimiser",
-    "learning_rate": "Learning rate",
-    "augmentation": "Augmentation",
-    "class_weights": "Class weights",
-}
-"""Of a card's recipe, what a person can set on this page; and how the rows are called."""
 
 
 def show_models(folder: SessionFolder | None) -> None:
@@ -47,48 +30,6 @@ def show_models(folder: SessionFolder | None) -> None:
         _show_model(None, weights_path(), in_use)
         for path in folder.models() if folder else []:
             _show_model(path.stem, path, in_use, folder)
-
-
-def card_rows(card: ModelCard) -> dict[str, str]:
-    """What a card says, heading and text: where the model comes from and how it decides."""
-    recipe = card.recipe
-    rows = {
-        "Made": card.created or "–",
-        "Started from": card.start,
-        "Trained on": "; ".join(
-            f"{source}: "
-            + ", ".join(f"{count:,} {label.replace('_', ' ')}" for label, count in counts.items())
-            for source, counts in card.data.items()
-        )
-        or "–",
-    }
-    rows |= {title: _text(recipe[name]) for name, title in _SETTINGS.items() if name in recipe}
-    if isinstance(history := recipe.get("history"), list):
-        rows["Epochs run"] = f"{len(history)}"
-    rows |= {
-        "Seed": f"{card.seed}",
-        "Called a crack": f"from a probability of {percent(card.verdict_threshold)}",
-        "Made with": ", ".join(f"{name} {version}" for name, version in card.versions.items())
-        or "–",
-        "Weights": f"sha256 {card.sha256}",
-    }
-    return rows
-
-
-def summary(card: ModelCard, with_start: bool = True) -> str:
-    """A model in a sentence: when, from what, on how many photos, how good."""
-    parts = [f"made {card.created[:10]}"] if card.created else []
-    start = _STARTS.get(str(card.recipe.get("start")))
-    if start and with_start:
-        parts.append(f"from {start}")
-    if n_photos := sum(count for counts in card.data.values() for count in counts.values()):
-        parts.append(f"on {n_photos:,} photos")
-    made = ", ".join(parts)
-    made = f"{made[0].upper()}{made[1:]}. " if made else ""
-    estimate = card.quality.get(OVERALL, {}).get("balanced_accuracy")
-    if not isinstance(estimate, Mapping):
-        return plain(f"{made}Not measured on held-out photos.")
-    return plain(f"{made}Balanced accuracy on held-out photos: {estimate_text(estimate)}.")
 
 
 def choose_model(name: str | None) -> None:
@@ -146,7 +87,7 @@ def _show_model(
                     )
         if card:
             with st.expander("Card"):
-                st.html(_rows_html(card_rows(card)))
+                st.html(rows_html(card_rows(card)))
                 if card.quality:
                     st.caption(
                         "Measured on held-out photos, by source; 95 % intervals in brackets."
@@ -190,14 +131,3 @@ def _upload(n_added: int) -> None:
 def _delete(folder: SessionFolder, name: str) -> None:
     with errors_told(st.toast):
         folder.delete_model(name)
-
-
-def _rows_html(rows: Mapping[str, str]) -> str:
-    items = "".join(f"<dt>{title}</dt><dd>{escape(text)}</dd>" for title, text in rows.items())
-    return f"<dl class='card-rows'>{items}</dl>"
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:g}" if isinstance(value, float) else _WORDS.get(str(value), str(value))
