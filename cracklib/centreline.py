@@ -58,15 +58,20 @@ class Centreline:
         return sum(polyline_length(branch.points) for branch in self.branches)
 
 
+def thin(mask: Mask) -> Mask:
+    """A mask, bool (height, width), thinned to lines one pixel wide (Zhang and Suen 1984)."""
+    return np.asarray(skeletonize(np.pad(mask, 1))[1:-1, 1:-1])
+
+
 def trace_centreline(mask: Mask) -> Centreline:
     """Thin a mask of one crack, bool (height, width), and trace what is left.
 
-    Thinning is Zhang and Suen's (1984). Forks no longer than the crack is wide are dropped; free
-    ends, which thinning wears down, are carried on to the mask's edge.
+    Forks no longer than the crack is wide are dropped; free ends, which thinning wears down, are
+    carried on to the mask's edge.
     """
     padded = np.pad(mask, 1)
     distance = cv2.distanceTransform(padded.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    pixels, neighbours = _pixel_graph(skeletonize(padded))
+    pixels, neighbours = _pixel_graph(np.pad(thin(mask), 1))
     half_widths = distance[pixels[:, 1], pixels[:, 0]]
     paths, closed = _trace(neighbours)
     paths = _without_spurs(paths, pixels, half_widths)

@@ -12,9 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from skimage.measure import approximate_polygon, find_contours
-from skimage.morphology import skeletonize
 
-from cracklib.centreline import Branch, Centreline, Mask, Points, trace_centreline
+from cracklib.centreline import Branch, Centreline, Mask, Points, thin, trace_centreline
 from cracklib.types import FloatArray, Pixels
 from cracklib.widths import measure_widths, to_light
 
@@ -137,7 +136,7 @@ def _measure(
 
 def _in_one_piece(closed: Mask, grown: Mask) -> Mask:
     """The pieces of ``closed`` within ``grown``, joined along its middle."""
-    joined = (closed | skeletonize(np.pad(grown, 1))[1:-1, 1:-1]) & grown
+    joined = (closed | thin(grown)) & grown
     _, labels, stats, _ = cv2.connectedComponentsWithStats(joined.astype(np.uint8), connectivity=8)
     return np.asarray(labels == 1 + stats[1:, cv2.CC_STAT_AREA].argmax())
 
