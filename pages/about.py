@@ -56,7 +56,6 @@ verdict is “Crack found”.
         """
 - Hairline cracks in a photo of a whole wall vanish when it is made small. Go near: about an arm's
   length, square on, in even light.
-- Joints, cables, branches, shadow edges and stains look like cracks to it now and then.
 - It says nothing about how deep or dangerous a crack is. It does not replace an engineer.
 """
     )

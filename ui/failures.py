@@ -47,7 +47,6 @@ def show_limits() -> None:
   are. A kind of wall that is in no table has not been measured.
 - The photos of one source look alike. On walls that nobody trained on, expect less than the tables
   say.
-- It says nothing about how deep or dangerous a crack is, and does not replace an engineer.
 """
     )
 
