@@ -8,6 +8,7 @@ const MAX_CANVAS_PX = 3e6;
 const CLICK_PX = 5; // a pointer that moved no further has clicked
 const NEAR_PX = 16;
 const SCROLL_MS = 250;
+const SLIDERS = ["opacity", "threshold"]; // their keys in the page
 
 const viewers = new WeakMap();
 
@@ -93,6 +94,7 @@ class Viewer {
   // The sliders tell the server when they are let go; until then they are ahead of it.
   follow() {
     const slider = (key) => {
+      if (this.held?.key === key && this.held.value !== null) return this.controls[key];
       const input = document.querySelector(`.st-key-${key} input[type="range"]`);
       return input ? Number(input.value) : this.data.controls[key];
     };
@@ -102,9 +104,38 @@ class Viewer {
       threshold: slider("threshold"),
       colormap: pill in this.data.colormaps ? pill : this.data.controls.colormap,
     };
+    this.control(controls);
+  }
+
+  control(controls) {
     const changed = JSON.stringify(controls) !== JSON.stringify(this.controls);
     this.controls = controls;
     if (changed) this.redraw("colours");
+  }
+
+  // React moves a slider a frame after the pointer. Where it moves can be told at once: as far from
+  // where it was held as the pointer went, to the nearest step.
+  hold(event) {
+    const key = SLIDERS.find((each) => event.target.closest?.(`.st-key-${each} [role="group"]`));
+    const group = key && document.querySelector(`.st-key-${key} [role="group"]`);
+    const input = group?.querySelector("input");
+    if (!input) return;
+    this.held = { key, input, x: event.clientX, value: null, width: input.closest("[data-orientation]").offsetWidth };
+  }
+
+  dragSlider(event) {
+    const { held } = this;
+    if (!held || !event.buttons) return;
+    const [min, max, step] = ["min", "max", "step"].map((name) => Number(held.input[name]));
+    held.value ??= Number(held.input.value);
+    const value = held.value + ((event.clientX - held.x) / held.width) * (max - min);
+    const steps = Math.round((clamp(value, min, max) - min) / step);
+    this.control({ ...this.controls, [held.key]: Number((min + steps * step).toFixed(6)) });
+  }
+
+  letGo() {
+    this.held = null;
+    this.follow();
   }
 
   lookAt(focus) {
@@ -165,6 +196,11 @@ class Viewer {
   get fitScale() {
     const { width, height } = this.size;
     return Math.min(width / this.photo.width, height / this.photo.height, MAX_SCALE);
+  }
+
+  // A pixel of the photo as large as one of the screen.
+  get ownScale() {
+    return 1 / (devicePixelRatio || 1);
   }
 
   resize() {
@@ -307,24 +343,28 @@ class Viewer {
 
   // ---- where one looks
 
+  // No smaller than the stage, but for a small photo's own pixels.
   moveTo(x, y, scale) {
-    const least = this.fitScale;
-    this.view.scale = clamp(scale, least, Math.max(MAX_SCALE, least));
-    this.fitted = this.view.scale <= least * 1.0001;
-    this.view.x = this.fitted ? this.photo.width / 2 : clamp(x, 0, this.photo.width);
-    this.view.y = this.fitted ? this.photo.height / 2 : clamp(y, 0, this.photo.height);
+    const { width, height } = this.photo;
+    const fit = this.fitScale;
+    this.view.scale = clamp(scale, Math.min(fit, this.ownScale), Math.max(MAX_SCALE, fit));
+    this.fitted = Math.abs(this.view.scale / fit - 1) < 1e-4;
+    const whole = this.fitted || this.view.scale < fit;
+    this.view.x = whole ? width / 2 : clamp(x, 0, width);
+    this.view.y = whole ? height / 2 : clamp(y, 0, height);
     this.redraw("view");
   }
 
   fit() {
-    this.moveTo(0, 0, 0);
+    this.moveTo(0, 0, this.fitScale);
   }
 
   // So that the point of the photo under (x, y) of the stage, by default its middle, stays there.
   zoomAt(factor, x = this.size.width / 2, y = this.size.height / 2) {
     const { width, height } = this.size;
     const [px, py] = this.toPhoto(x, y);
-    const scale = clamp(this.view.scale * factor, this.fitScale, Math.max(MAX_SCALE, this.fitScale));
+    const most = Math.max(MAX_SCALE, this.fitScale);
+    const scale = clamp(this.view.scale * factor, Math.min(this.fitScale, this.view.scale), most);
     this.moveTo(px - (x - width / 2) / scale, py - (y - height / 2) / scale, scale);
   }
 
@@ -442,7 +482,7 @@ class Viewer {
     in: () => this.zoomAt(1.5),
     out: () => this.zoomAt(1 / 1.5),
     fit: () => this.fit(),
-    own: () => this.moveTo(this.view.x, this.view.y, 1 / (devicePixelRatio || 1)),
+    own: () => this.moveTo(this.view.x, this.view.y, this.ownScale),
     wipe: () => this.setWipe(this.wipe === null ? 0.5 : null),
     ruler: () => this.measure(!this.measuring),
     full: () =>
@@ -479,6 +519,9 @@ class Viewer {
       attributeFilter: ["aria-valuetext", "aria-checked"],
     });
     on(window, "resize", () => this.resize());
+    on(window, "pointerdown", (event) => this.hold(event), { capture: true });
+    on(window, "pointermove", (event) => this.dragSlider(event), { capture: true });
+    for (const type of ["pointerup", "pointercancel"]) on(window, type, () => this.held && this.letGo());
 
     for (const button of this.root.querySelectorAll("[data-do]"))
       on(button, "click", () => this.actions[button.dataset.do]());
@@ -509,10 +552,13 @@ class Viewer {
     on(this.stage, "pointermove", (event) => this.drag(event));
     for (const type of ["pointerup", "pointercancel"])
       on(this.stage, type, (event) => this.release(event));
-    on(this.stage, "pointerleave", () => this.pointers.size || this.read(null));
+    // A finger leaves at once; what it tapped stays read.
+    on(this.stage, "pointerleave", (event) => {
+      if (event.pointerType === "mouse" && !this.pointers.size) this.read(null);
+    });
     on(this.stage, "dblclick", (event) => {
       if (this.measuring || event.target === this.divider) return;
-      const closer = Math.max(1 / (devicePixelRatio || 1), 3 * this.fitScale);
+      const closer = Math.max(this.ownScale, 3 * this.fitScale);
       if (this.fitted) this.zoomAt(closer / this.view.scale, ...this.within(event));
       else this.fit();
     });
