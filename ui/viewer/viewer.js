@@ -74,6 +74,7 @@ class Viewer {
     if (turn !== this.turn) return;
     this.heat = layer instanceof Heat ? layer : null;
     if (!this.heat) console.warn("The heat can't be drawn:", layer);
+    this.canvas.hidden = !this.heat;
     if (!samePhoto) this.change(photo, preview);
     this.lookAt(focus);
     this.show();
@@ -135,7 +136,7 @@ class Viewer {
 
   letGo() {
     this.held = null;
-    this.follow();
+    requestAnimationFrame(() => this.follow());
   }
 
   lookAt(focus) {
@@ -455,7 +456,7 @@ class Viewer {
       part.hidden = !whole;
     this.hint.textContent = whole
       ? this.lengthSays(Math.hypot(this.points[1][0] - this.points[0][0], this.points[1][1] - this.points[0][1]))
-      : ["Click the first of two points whose distance you know", "And the second"][this.points.length];
+      : ["Mark two points whose distance you know: the first", "the second"][this.points.length];
   }
 
   lengthSays(lengthPx) {
@@ -642,8 +643,8 @@ class Viewer {
 // One channel of 0 to 255, at its own size.
 class Heat {
   constructor(url, bytes, width, height) {
-    Object.assign(this, { url, bytes, width, height });
-    this.highest = bytes.reduce((a, b) => Math.max(a, b), 0);
+    Object.assign(this, { url, bytes, width, height, highest: 0 });
+    for (const byte of bytes) if (byte > this.highest) this.highest = byte;
   }
 
   static async load({ url, width, height }) {
