@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import os
+import random
+import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -105,9 +107,7 @@ def measure_drag(page: Page, key: str) -> list[float]:
     for sweep in range(SWEEPS):
         for step in range(1, STEPS + 1):
             share = (step if sweep % 2 == 0 else STEPS - step) / STEPS
-            page.evaluate("awaitPicture('pointermove')")
-            page.mouse.move(box["x"] + share * box["width"], y)
-            times.append(page.evaluate("move"))
+            times.append(_time_move(page, box["x"] + share * box["width"], y))
     page.mouse.up()
     return times
 
@@ -123,11 +123,17 @@ def measure_pan(page: Page) -> list[float]:
     page.mouse.move(x + 20, y)
     times = []
     for step in range(SWEEPS * STEPS):
-        page.evaluate("awaitPicture('pointermove')")
-        page.mouse.move(x + 20 * (step % 2), y + 3 * (step % STEPS))
-        times.append(page.evaluate("move"))
+        times.append(_time_move(page, x + 20 * (step % 2), y + 3 * (step % STEPS)))
     page.mouse.up()
     return times
+
+
+def _time_move(page: Page, x: float, y: float) -> float:
+    page.evaluate("awaitPicture('pointermove')")
+    # A hand moves at any time between two frames; this script would always at the same.
+    time.sleep(random.uniform(0, 1 / 60))  # noqa: S311
+    page.mouse.move(x, y)
+    return float(page.evaluate("move"))
 
 
 def _box(locator: Locator) -> dict[str, float]:
