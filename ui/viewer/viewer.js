@@ -121,7 +121,8 @@ class Viewer {
     const group = key && document.querySelector(`.st-key-${key} [role="group"]`);
     const input = group?.querySelector("input");
     if (!input) return;
-    this.held = { key, input, x: event.clientX, value: null, width: input.closest("[data-orientation]").offsetWidth };
+    const width = input.closest("[data-orientation]").offsetWidth;
+    this.held = { key, input, width, x: event.clientX, value: null };
   }
 
   dragSlider(event) {
@@ -289,8 +290,8 @@ class Viewer {
   colours(colormap) {
     if (this.coloursOf !== colormap) {
       const bytes = Uint8Array.from(atob(this.data.colormaps[colormap]), (c) => c.charCodeAt(0));
-      const rgba = new Uint8Array(4 * 257).fill(255);
-      for (let i = 0; i < 257; i++) rgba.set(bytes.subarray(3 * Math.min(i, 255)).subarray(0, 3), 4 * i);
+      const rgba = new Uint8Array(4 * 256).fill(255);
+      for (let i = 0; i < 256; i++) rgba.set(bytes.subarray(3 * i, 3 * i + 3), 4 * i);
       this.coloursOf = colormap;
       this.coloursNow = new Uint32Array(rgba.buffer);
     }
@@ -407,8 +408,8 @@ class Viewer {
   }
 
   readMiddle() {
-    const { width, height } = this.size;
-    this.read(this.toPhoto(width / 2, height / 2), true);
+    const { width, height } = this.photo;
+    this.read([Math.min(this.view.x, width - 1), Math.min(this.view.y, height - 1)], true);
   }
 
   say(text, aloud = false) {
@@ -455,7 +456,7 @@ class Viewer {
     for (const part of [this.ruler.querySelector("label"), this.ruler.querySelector("button")])
       part.hidden = !whole;
     this.hint.textContent = whole
-      ? this.lengthSays(Math.hypot(this.points[1][0] - this.points[0][0], this.points[1][1] - this.points[0][1]))
+      ? this.lengthSays(distance(...this.points))
       : ["Mark two points whose distance you know: the first", "the second"][this.points.length];
   }
 
@@ -466,8 +467,7 @@ class Viewer {
 
   setScale() {
     const mm = Number(this.ruler.elements[0].value);
-    const [a, b] = this.points;
-    this.mmPerPx = mm / Math.hypot(b[0] - a[0], b[1] - a[1]);
+    this.mmPerPx = mm / distance(...this.points);
     this.setStateValue("ruler", { photo: this.photo.id, points: this.points, mm });
     this.placeMarks();
     this.say(`Scale: ${this.mmPerPx.toPrecision(3)} mm a pixel`, true);
@@ -593,10 +593,7 @@ class Viewer {
     if (event.button) return;
     this.stage.setPointerCapture(event.pointerId);
     const [x, y] = this.within(event);
-    const held = this.points.findIndex((point) => {
-      const [px, py] = this.toStage(point);
-      return Math.hypot(px - x, py - y) < NEAR_PX;
-    });
+    const held = this.points.findIndex((end) => distance(this.toStage(end), [x, y]) < NEAR_PX);
     this.pointers.set(event.pointerId, { x, y, from: [x, y], moved: this.pointers.size > 0 });
     this.dragged =
       event.target === this.divider ? "divider" : this.measuring && held >= 0 ? held : "view";
@@ -608,14 +605,14 @@ class Viewer {
     const pointer = this.pointers.get(event.pointerId);
     if (!pointer) return void this.read(this.toPhoto(x, y));
     const [dx, dy] = [x - pointer.x, y - pointer.y];
-    if (Math.hypot(x - pointer.from[0], y - pointer.from[1]) > CLICK_PX) pointer.moved = true;
+    if (distance([x, y], pointer.from) > CLICK_PX) pointer.moved = true;
     const other = [...this.pointers.values()].find((each) => each !== pointer);
     if (this.dragged === "divider") this.setWipe(x / this.size.width);
     else if (typeof this.dragged === "number") {
       this.points[this.dragged] = this.toPhoto(x, y);
       this.placeMarks();
     } else if (other) {
-      const apart = (p) => Math.max(1, Math.hypot(p.x - other.x, p.y - other.y));
+      const apart = (p) => Math.max(1, distance([p.x, p.y], [other.x, other.y]));
       this.pan(dx / 2, dy / 2);
       this.zoomAt(apart({ x, y }) / apart(pointer), (x + other.x) / 2, (y + other.y) / 2);
       other.moved = true;
@@ -694,6 +691,10 @@ async function loadImage(url) {
   image.src = url;
   await image.decode();
   return image;
+}
+
+function distance([ax, ay], [bx, by]) {
+  return Math.hypot(bx - ax, by - ay);
 }
 
 function clamp(value, low, high) {
