@@ -150,7 +150,7 @@ def main() -> None:
     def report(what: str, times: list[float], bar_ms: float | None) -> None:
         middle, high = np.percentile(times, [50, 95])
         bar = "" if bar_ms is None else f"≤ {bar_ms:.0f}"
-        rows.append([what, f"{len(times)}", f"{middle:.0f}", f"{high:.0f}", bar])
+        rows.append([what, f"{len(times)}", f"{middle:.1f}", f"{high:.1f}", bar])
 
     with TemporaryDirectory() as folder, open_browser() as browser, start_app() as (url, _):
         page = open_page(browser, f"{url}?sample=brick", WATCH)

@@ -100,8 +100,8 @@ def test_blend_is_that_of_python(open_viewer, query):
     wanted = overlay[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
     off = np.abs(shown[rows, columns].astype(int) - wanted).max(axis=2)
     # The photo comes as a JPEG, and the heat in 256 steps: a rim of it may be drawn or not.
-    assert np.median(off) <= 3
-    assert np.mean(off > 16) < 0.005
+    assert np.median(off) <= 2
+    assert np.mean(off > 16) < 0.001
 
 
 def test_a_dragged_slider_moves_the_picture_before_the_server_hears_of_it(open_viewer):
