@@ -19,7 +19,7 @@ SLIDERS = [(0.35, "jet", 0.25), (0.5, "viridis", 0.0), (0.8, "magma", 0.5), (0.2
 
 
 def prepare_cracklib(file_format: str, pixels: Pixels, heat: FloatArray) -> Call:
-    """``render_overlay`` and an encoder; the heat is upsampled each time, as in the app."""
+    """``render_overlay`` and an encoder; the heat is upsampled each time, as for a download."""
     from cracklib.overlay import render_overlay
     from cracklib.photo import encode_jpeg, encode_png
 

@@ -5,7 +5,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from cracklib.pipeline import Inspector
-from tests.test_app import APP
+from tests.test_app import APP, viewer
 from ui.model import bundled_inspector
 from ui.own_folder import store
 
@@ -51,4 +51,26 @@ def test_no_marker_leaves_pixels_and_says_why(app):
     app.button_group(key="scale-way").set_value("Marker in the photo").run()
     assert not app.exception
     assert "No ArUco marker" in app.warning[0].value
+    assert "length, px" in app.dataframe[0].value
+
+
+def ruler_on(photo_id):
+    """What the viewer sends when 200 px of a photo were measured as 100 mm."""
+    return {"photo": photo_id, "points": [[10, 20], [210, 20]], "mm": 100}
+
+
+def test_two_points_of_this_photo_give_the_scale(app):
+    app.button_group(key="scale-way").set_value("Two points").run()
+    assert "length, px" in app.dataframe[0].value
+    assert any("Press Ruler" in caption.value for caption in app.caption)
+    app.session_state["_viewer_ruler"] = ruler_on(viewer(app)["photo"]["id"])
+    app.run()
+    [table] = app.dataframe
+    assert sorted(table.value["length, mm"].round(-1), reverse=True) == [100, 50]
+
+
+def test_two_points_of_another_photo_give_none(app):
+    app.session_state["_viewer_ruler"] = ruler_on("another")
+    app.button_group(key="scale-way").set_value("Two points").run()
+    assert not app.exception
     assert "length, px" in app.dataframe[0].value

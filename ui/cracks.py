@@ -13,6 +13,7 @@ from cracklib.photo import encode_jpeg, encode_png
 from cracklib.pipeline import Inspection
 from ui.errors import errors_told
 from ui.session import Result
+from ui.viewer import look_at, ruler_scale
 
 if TYPE_CHECKING:
     from cracklib.regions import CrackRegion
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 _VIEW_SIDE_PX = 900
 _MOST_SHOWN = 200
 _NONE, _NUMBER, _MARKER = "Pixels only", "Millimetres per pixel", "Marker in the photo"
+_RULER = "Two points"
 
 
 @st.fragment
@@ -37,13 +39,19 @@ def show_cracks(result: Result) -> None:
             return
         scale = None
         with errors_told(st.warning):
-            scale = _ask_scale(result.inspection)
+            scale = _ask_scale(result)
         listed, seen = st.columns([6, 5], gap="medium")
         with listed:
             chosen = _show_list(regions, scale)
+            _go_near(result, regions, chosen)
         with seen:
             _show_view(result.inspection, regions, chosen)
         _show_downloads(result.inspection, regions, scale)
+
+
+def measure_with_ruler() -> None:
+    """Have the cracks measured, at the scale that the viewer's ruler gave."""
+    st.session_state.update({"measure": True, "scale-way": _RULER})
 
 
 def _measured(inspection: Inspection) -> tuple[CrackRegion, ...]:
@@ -58,14 +66,26 @@ def _measured(inspection: Inspection) -> tuple[CrackRegion, ...]:
     return regions
 
 
-def _ask_scale(inspection: Inspection) -> Scale | None:
+def _ask_scale(result: Result) -> Scale | None:
     """Raises ``ScaleError``."""
     from cracklib.scale import MARKER_DICTIONARY, Scale, render_marker, scale_from_marker
 
     with st.container(horizontal=True, vertical_alignment="bottom", key="scale"):
         way = st.segmented_control(
-            "Scale", (_NONE, _NUMBER, _MARKER), default=_NONE, required=True, key="scale-way"
+            "Scale",
+            (_NONE, _RULER, _NUMBER, _MARKER),
+            default=_NONE,
+            required=True,
+            key="scale-way",
         )
+        if way == _RULER:
+            scale = ruler_scale(result)
+            st.caption(
+                f"{scale.mm_per_px:.3g} mm a pixel, by the ruler in the viewer"
+                if scale
+                else "Press Ruler in the viewer, click two points whose distance you know, type it."
+            )
+            return scale
         if way == _NUMBER:
             mm_per_px = st.number_input(
                 _NUMBER, min_value=0.0001, value=None, format="%.4f", key="scale-number"
@@ -84,7 +104,7 @@ def _ask_scale(inspection: Inspection) -> Scale | None:
                 on_click="ignore",
                 help=f"OpenCV's {MARKER_DICTIONARY}, number 0. Lay it flat on the wall.",
             )
-            return scale_from_marker(inspection.photo.pixels, side_mm)
+            return scale_from_marker(result.inspection.photo.pixels, side_mm)
     return None
 
 
@@ -121,6 +141,15 @@ def _show_list(regions: Sequence[CrackRegion], scale: Scale | None) -> int | Non
     st.caption(f"{thin} {WIDTH_CLASS_NOTE}" if scale else thin)
     picked = chosen.selection.rows
     return picked[0] if picked else None
+
+
+def _go_near(result: Result, regions: Sequence[CrackRegion], chosen: int | None) -> None:
+    """Let the viewer enlarge a crack that was chosen just now."""
+    before = st.session_state.get("crack-near")
+    st.session_state["crack-near"] = chosen
+    if chosen is not None and chosen != before:
+        look_at(result, regions[chosen].box)
+        st.rerun()
 
 
 def _show_view(inspection: Inspection, regions: Sequence[CrackRegion], chosen: int | None) -> None:

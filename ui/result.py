@@ -10,11 +10,12 @@ import numpy as np
 import streamlit as st
 
 from cracklib.config import DEFAULT_COLORMAP, DEFAULT_OPACITY, DISPLAY_THRESHOLD
-from cracklib.overlay import COLORMAPS, render_overlay, render_swatch
-from cracklib.photo import encode_jpeg, encode_png
+from cracklib.overlay import COLORMAPS, render_swatch
+from cracklib.photo import encode_png
 from cracklib.pipeline import Inspection
-from cracklib.types import HeatScale
+from ui.cracks import measure_with_ruler
 from ui.session import Result
+from ui.viewer import show_viewer
 
 DEFAULTS: dict[str, float | str] = {
     "opacity": DEFAULT_OPACITY,
@@ -61,9 +62,9 @@ def percent(probability: float) -> str:
 
 @st.fragment
 def _show_heat(result: Result) -> None:
-    """The pictures and their controls: a slider moved reruns this and nothing else."""
+    """The viewer and its controls: a slider let go reruns this and nothing else."""
     asked = {key: st.query_params[key] for key in DEFAULTS if key in st.query_params}
-    pictures = st.container()
+    viewer = st.container()
     with st.container(key="controls"):
         heat_column, *columns = st.columns([7, 4, 4, 8], gap="medium")
         opacity_column, threshold_column, colormap_column = columns
@@ -116,19 +117,14 @@ def _show_heat(result: Result) -> None:
 
     inspection = result.inspection
     heat_map = _HEAT_MAPS[heat_name]
-    heat = inspection.heat_of(heat_map)
-    overlay = encode_jpeg(render_overlay(result.pixels, heat, opacity, colormap, threshold))
-    left, right = pictures.columns(2, gap="medium")
-    left.image(result.jpeg, width="stretch", alt="The photo as given", caption="Photo")
-    shows_heat = bool(heat.max() >= threshold)
-    right.image(
-        overlay,
-        width="stretch",
-        alt="The photo with the evidence for a crack as colours",
-        caption=_CAPTIONS[heat_map] if shows_heat else "No evidence above the threshold",
-    )
-    scale = inspection.scale if heat_map == "activation" else None
-    pictures.html(_colour_bar_html(colormap, threshold, scale))
+    with viewer:
+        show_viewer(
+            result,
+            heat_map,
+            {"opacity": opacity, "threshold": threshold, "colormap": colormap},
+            (_CAPTIONS[heat_map], "No evidence above the threshold"),
+            on_ruler=measure_with_ruler,
+        )
 
     with st.container(horizontal=True, vertical_alignment="center", key="actions"):
         stem = PurePath(inspection.photo.name).stem or "photo"
@@ -215,33 +211,6 @@ def _how_many(probability: float) -> str:
     if count in (0, 100):
         return f"{'nearly none' if count == 0 else 'nearly all'} show a crack"
     return f"about {count} {'shows' if count == 1 else 'show'} a crack"
-
-
-def _colour_bar_html(colormap: str, threshold: float, scale: HeatScale | None) -> str:
-    """With the log-odds that ``scale`` gives heat; without it, the refined heat itself."""
-
-    def reading(heat: float) -> str:
-        if scale is None:
-            return f"{heat:.2f}"
-        return f"{scale.low + heat * (scale.high - scale.low):+.1f}"
-
-    title = "Evidence for a crack, log-odds" if scale else "Evidence × likeness to a crack"
-    ends = (f"{reading(0)} or less", f"{reading(1)} or more") if scale else ("0", "1")
-    return f"""
-<figure class="colour-bar">
-  <figcaption>
-    <span>{title}</span>
-    <span>drawn from {reading(threshold)} up</span>
-  </figcaption>
-  <div class="scale" style="background:{_gradient(colormap)}">
-    <div class="hidden" style="width:{100 * threshold:.0f}%"></div>
-    <span style="left:{100 * threshold:.0f}%"></span>
-  </div>
-  <div class="ticks">
-    <span>{ends[0]}</span>
-    <span>{ends[1]}</span>
-  </div>
-</figure>"""
 
 
 def _swatch_css() -> str:

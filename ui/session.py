@@ -8,7 +8,8 @@ is not lost. A result stays until the next one succeeds.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import streamlit as st
 
@@ -21,7 +22,7 @@ from cracklib.weights import ModelCard
 from ui.errors import errors_told
 
 DISPLAY_SIDE_PX = 1400
-"""Pictures on the page are no larger: ``st.image`` would shrink them again above 1,460."""
+"""What the page shows first, and goes on showing until somebody goes near."""
 
 Link = dict[str, str]
 """The part of the address that names the photo: ``url``, ``sample``, or nothing for the first."""
@@ -41,10 +42,10 @@ class Request:
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """An inspection, the card of the model that made it, and what the page needs at every move of
-    a slider.
+    """An inspection, the card of the model that made it, and what the viewer shows of it.
 
-    ``pixels`` is the photo at display size, ``jpeg`` the same encoded.
+    ``pixels`` is the photo at display size, ``jpeg`` the same encoded; ``heat_layers`` is filled by
+    ``ui.viewer``.
     """
 
     inspection: Inspection
@@ -52,6 +53,12 @@ class Result:
     link: Link | None
     pixels: Pixels
     jpeg: bytes
+    heat_layers: dict[str, bytes] = field(default_factory=dict, init=False)
+
+    @cached_property
+    def full_jpeg(self) -> bytes:
+        """The photo at its own size, encoded finely, to be enlarged."""
+        return encode_jpeg(self.inspection.photo.pixels, quality=95)
 
 
 def ask_for_sample(slug: str) -> None:

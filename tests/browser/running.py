@@ -16,25 +16,14 @@ ROOT = Path(__file__).resolve().parents[2]
 START_TIMEOUT_S = 60
 TIMEOUT_MS = 30_000
 
-OVERLAY = 'img[alt^="The photo with the evidence"]'
 _CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
 
-# From the key press to the frame after the new overlay has been loaded and decoded.
-_WATCH_OVERLAY = """
-    (selector) => {
-        const before = document.querySelector(selector).src;
-        let start;
-        addEventListener("keydown", () => (start = performance.now()), {capture: true, once: true});
-        window.newPicture = new Promise((resolve) => {
-            const look = async () => {
-                const image = document.querySelector(selector);
-                if (start === undefined || !image || image.src === before || !image.complete)
-                    return requestAnimationFrame(look);
-                await image.decode();
-                requestAnimationFrame(() => resolve(performance.now() - start));
-            };
-            look();
-        });
+# The heat as the viewer draws it: its pixels, and how they are blended with the photo.
+_PICTURE = """
+    () => {
+        const host = document.querySelector('.st-key-viewer [data-testid^="stBidiComponentIso"]');
+        const canvas = host.shadowRoot.querySelector("canvas");
+        return canvas.toDataURL() + canvas.style.opacity + canvas.style.clipPath;
     }
 """
 
@@ -99,6 +88,7 @@ def running_chromium():
 def wait_for_result(page: Page, name: str):
     """Wait until the photo called ``name`` is shown and nothing is running."""
     expect(page.locator(".st-key-result")).to_contain_text(name, timeout=TIMEOUT_MS)
+    expect(page.locator(f'.viewer[data-shown] .stage[aria-label*="{name},"]')).to_be_visible()
     wait_until_idle(page)
 
 
@@ -107,6 +97,7 @@ def wait_for_first_page(page: Page):
     them in vain, which the browser logs as errors.
     """
     expect(page.locator(".st-key-result")).to_be_visible(timeout=TIMEOUT_MS)
+    expect(page.locator(".viewer[data-shown]")).to_be_visible()
     wait_until_idle(page)
 
 
@@ -118,9 +109,25 @@ def wait_until_idle(page: Page):
     page.wait_for_function("[...document.images].every((image) => image.complete)")
 
 
-def press_on_slider(page: Page, label: str, key: str) -> float:
-    """Move a slider by one key press; milliseconds until the new overlay was on the screen."""
+def picture(page: Page) -> str:
+    """The heat as the viewer draws it now."""
+    return page.evaluate(_PICTURE)
+
+
+def wait_for_other_picture(page: Page, before: str) -> str:
+    """Wait until the viewer no longer draws ``before``; what it draws then."""
+    page.wait_for_function(f"(before) => ({_PICTURE})() !== before", arg=before)
+    return picture(page)
+
+
+def wait_for_picture(page: Page, wanted: str):
+    """Wait until the viewer draws ``wanted``."""
+    page.wait_for_function(f"(wanted) => ({_PICTURE})() === wanted", arg=wanted)
+
+
+def press_on_slider(page: Page, label: str, key: str) -> str:
+    """Move a slider by one key press; the picture after it."""
+    before = picture(page)
     page.get_by_role("group", name=label).get_by_role("slider").focus()
-    page.evaluate(_WATCH_OVERLAY, OVERLAY)
     page.keyboard.press(key)
-    return page.evaluate("window.newPicture")
+    return wait_for_other_picture(page, before)

@@ -1,7 +1,6 @@
 """What a person does with the page, in a real browser, on the real app with the real weights."""
 
 import re
-from pathlib import PurePath
 
 import numpy as np
 import pytest
@@ -9,16 +8,18 @@ from playwright.sync_api import expect
 
 from cracklib.photo import read_photo
 from cracklib.samples import SAMPLES
-from tests.browser.running import OVERLAY, press_on_slider, wait_for_result, wait_until_idle
+from tests.browser.running import (
+    picture,
+    press_on_slider,
+    wait_for_other_picture,
+    wait_for_picture,
+    wait_for_result,
+    wait_until_idle,
+)
 
 pytestmark = pytest.mark.browser
 
 FIRST, *_, LAST = SAMPLES
-
-
-def overlay_file(page):
-    """Name of the overlay on the server, which follows from its contents."""
-    return PurePath(page.locator(OVERLAY).get_attribute("src")).name
 
 
 def upload(page, path):
@@ -77,26 +78,23 @@ def test_camera(app_url, open_page):
     wait_for_result(page, "camera.jpg")
 
 
-def test_sliders_colormap_and_kind_of_heat_change_the_overlay(app_url, open_page):
+def test_sliders_colormap_and_kind_of_heat_change_the_picture(app_url, open_page):
     page = open_page(app_url)
     wait_for_result(page, f"{FIRST}.jpg")
-    seen = [overlay_file(page)]
+    seen = [picture(page)]
     for label, key in (("Opacity of the heat", "ArrowRight"), ("Hide heat below", "ArrowLeft")):
-        press_on_slider(page, label, key)
-        seen.append(overlay_file(page))
+        seen.append(press_on_slider(page, label, key))
     page.locator(".st-key-colormap").get_by_text("viridis").click()
-    expect(page.locator(OVERLAY)).not_to_have_attribute("src", re.compile(seen[-1]))
-    seen.append(overlay_file(page))
+    seen.append(wait_for_other_picture(page, seen[-1]))
     page.locator(".st-key-heat").get_by_text("Class activation map").click()
-    expect(page.locator(OVERLAY)).not_to_have_attribute("src", re.compile(seen[-1]))
-    seen.append(overlay_file(page))
+    seen.append(wait_for_other_picture(page, seen[-1]))
     assert len(set(seen)) == 5
     expect(page).to_have_url(re.compile("colormap=viridis"))
     expect(page).to_have_url(re.compile("heat=Class"))
     assert {"opacity=0.4", "threshold=0.2"} <= set(re.split("[?&]", page.url))
 
     page.get_by_role("button", name="Reset view").click()
-    expect(page.locator(OVERLAY)).to_have_attribute("src", re.compile(seen[0]))
+    wait_for_picture(page, seen[0])
 
 
 @pytest.mark.parametrize("source", ["sample", "url"])
@@ -111,7 +109,7 @@ def test_shared_link_shows_the_same_thing(app_url, open_page, photo_url, source)
 
     other = open_page(link)
     wait_for_result(other, name)
-    assert overlay_file(other) == overlay_file(page)
+    assert picture(other) == picture(page)
     expect(other.get_by_role("slider").first).to_have_value("1")
     expect(other.get_by_role("slider").last).to_have_value("0")
 
