@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from cracklib.architecture import HEAD
+from cracklib.architecture import HEAD, STRIDE
 from cracklib.cam import class_activation_map, strongest_window
 from cracklib.config import WINDOW_CELLS, engine_name, weights_path
-from cracklib.engines import Engine, build_engine
+from cracklib.engines import Engine, HoldsMemory, build_engine
 from cracklib.types import FloatArray, Prediction
 from cracklib.weights import ModelCard, load_weights
 
@@ -59,6 +59,25 @@ class Classifier:
         return class_activation_map(
             feature_map, self.head_kernel, self.head_bias, self.card.temperature
         )
+
+    @property
+    def stride(self) -> int:
+        """Pixels, each way, to a cell of the feature map."""
+        return STRIDE if self.card.feature_layer == "block5_conv3" else 2 * STRIDE
+
+    def look(self, photo: FloatArray) -> FloatArray:
+        """The class activation map of one preprocessed photo, float32 (height, width, 3).
+
+        float32 (rows, columns), in log-odds; see ``evidence``.
+        """
+        [feature_map] = self._engine(photo[np.newaxis])
+        self.forward_passes += 1
+        return self.evidence(feature_map)
+
+    def release_memory(self) -> None:
+        """Give back what a photo larger than usual made the engine allocate."""
+        if isinstance(self._engine, HoldsMemory):
+            self._engine.release_memory()
 
     def _window_log_odds(self, feature_map: FloatArray) -> float:
         scale = self.card.window_scale

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import cv2
 import numpy as np
 
@@ -27,6 +29,11 @@ _JOINT_WEIGHT = 0.6
 _HEAT_POWER = 0.4
 _MIDDLE = 0.4
 """The product that is drawn as half heat: few cracks reach 0.6, and no colours are to lie idle."""
+_TILE_PX = 1024
+_HALO_PX = 128
+"""Of what a tile sees beside itself: more than half of the surroundings."""
+_TRACED = 0.005
+"""Heat that comes to no more than 0.08, where ``measurement`` ends a crack, whatever the pixels."""
 
 
 def refine_heat(pixels: Pixels, heat: FloatArray) -> FloatArray:
@@ -45,17 +52,96 @@ def refine_heat(pixels: Pixels, heat: FloatArray) -> FloatArray:
     photo is taken as it is. Returns float32 in [0, 1] of the size that lines were looked for at;
     ``upsample_heat`` brings it to the photo's.
     """
+    small = _seen_for(pixels, heat)
+    return _refine(small, upsample_heat(heat, small.shape[:2]), straight_lines(small))
+
+
+def refine_scales(pixels: Pixels, heats: Sequence[FloatArray]) -> FloatArray:
+    """The heat of a photo that was searched at several scales, refined at each of them.
+
+    ``pixels`` is uint8 RGB (height, width, 3); ``heats``, from the coarsest to the finest, are as
+    for ``refine_heat``. Each place has the most that any scale gives it: a wide crack is seen whole
+    from afar, a hairline from near. Straight lines are those of the coarsest scale, for from near
+    any crack has straight pieces. Returns float32 in [0, 1] of the size of the finest scale.
+
+    The finer scales are done in tiles, and where there is no heat not at all.
+    """
+    small = _seen_for(pixels, heats[0])
+    lines = straight_lines(small)
+    refined = _refine(small, upsample_heat(heats[0], small.shape[:2]), lines)
+    for heat in heats[1:]:
+        at_scale = _seen_for(pixels, heat)
+        coarser, size = refined, at_scale.shape[:2]
+        refined = np.empty(size, np.float32)
+        for tile, seen in _tiles(size):
+            refined[tile] = _part(coarser, size, tile)
+            heat_seen = _part(heat, size, seen)
+            if heat_seen.max() > _TRACED:
+                found = _refine(at_scale[seen], heat_seen, _part(lines, size, seen))
+                inner = tuple(
+                    slice(a.start - b.start, a.stop - b.start)
+                    for a, b in zip(tile, seen, strict=True)
+                )
+                np.maximum(refined[tile], found[inner], out=refined[tile])
+    return refined
+
+
+def _seen_for(pixels: Pixels, heat: FloatArray) -> Pixels:
+    """The photo at the size that lines are looked for at."""
     height, width = pixels.shape[:2]
-    shrink = min(1.0, max(_SIDE_PX, STRIDE * min(heat.shape)) / min(height, width))
-    size = max(1, round(height * shrink)), max(1, round(width * shrink))
-    small = cv2.resize(pixels, size[::-1], interpolation=cv2.INTER_AREA) if shrink < 1 else pixels
+    cells = min(heat.shape)
+    if min(height, width) <= max(_SIDE_PX, STRIDE * (cells + 1) - 1):
+        return pixels
+    shrink = max(_SIDE_PX, STRIDE * cells) / min(height, width)
+    size = max(1, round(width * shrink)), max(1, round(height * shrink))
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _refine(pixels: Pixels, heat: FloatArray, lines: FloatArray) -> FloatArray:
+    """All of one size."""
     # Mortar, brick and paint are lit in at least one channel; the inside of a crack is in none.
-    brightness = small.max(axis=2)
+    brightness = pixels.max(axis=2)
     ridges = np.sqrt(dark_ridges(brightness))
     likeness = (1 - _RIDGE_SHARE) * darkness(brightness) + _RIDGE_SHARE * ridges
-    likeness *= 1 - _JOINT_WEIGHT * straight_lines(small)
-    refined: FloatArray = (likeness * upsample_heat(heat, size) ** _HEAT_POWER) ** 2
+    likeness *= 1 - _JOINT_WEIGHT * lines
+    refined: FloatArray = (likeness * heat**_HEAT_POWER) ** 2
     return refined / (refined + _MIDDLE**2)
+
+
+_Region = tuple[slice, slice]
+
+
+def _tiles(size: tuple[int, int]) -> Iterator[tuple[_Region, _Region]]:
+    """Tiles of a picture, and what each has to see for it."""
+    height, width = size
+    for top in range(0, height, _TILE_PX):
+        for left in range(0, width, _TILE_PX):
+            bottom, right = min(top + _TILE_PX, height), min(left + _TILE_PX, width)
+            seen = (
+                slice(max(0, top - _HALO_PX), min(bottom + _HALO_PX, height)),
+                slice(max(0, left - _HALO_PX), min(right + _HALO_PX, width)),
+            )
+            yield (slice(top, bottom), slice(left, right)), seen
+
+
+def _part(values: FloatArray, size: tuple[int, int], region: _Region) -> FloatArray:
+    """``upsample_heat(values, size)[region]``, and no more of it."""
+    rows, columns = region
+    scale = [have / want for have, want in zip(values.shape, size, strict=True)]
+    matrix = np.array(
+        [
+            [scale[1], 0, (columns.start + 0.5) * scale[1] - 0.5],
+            [0, scale[0], (rows.start + 0.5) * scale[0] - 0.5],
+        ]
+    )
+    part = cv2.warpAffine(
+        values,
+        matrix,
+        (columns.stop - columns.start, rows.stop - rows.start),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    return np.asarray(part, np.float32)
 
 
 def darkness(brightness: Pixels) -> FloatArray:
