@@ -5,7 +5,9 @@ Everything is fitted and measured with the engine that serves, so that the card 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,9 +37,11 @@ worse on a source that it was not fitted on (weights/TRAINING.md).
 """
 SCENES = 30
 """Of each source and label, but no more than it has photos, to fit the window scale on."""
-SCENE_GRID = 3
-"""Photos a side in a scene."""
-SQUARE_PX = LARGE_INPUT_SIDE_PX // SCENE_GRID
+SCENE_GRID, WIDE_GRID = 3, 6
+"""Photos a side in a scene, and in one that is seen so small that thin cracks are lost."""
+SQUARE_PX, WIDE_SQUARE_PX = LARGE_INPUT_SIDE_PX // SCENE_GRID, LARGE_INPUT_SIDE_PX // WIDE_GRID
+MAX_DEDUCTION = 100.0
+"""Evidence that no window has: with it, a search finds nothing."""
 CLEAN_QUANTILE = 0.5
 CRACK_QUANTILE = 0.98
 """Heat 0 is this quantile of the evidence over uncracked photos, heat 1 this one over cracked."""
@@ -56,8 +60,8 @@ def calibrate(
     """
     engine = build_engine(engine_name(), weights, feature_layer)
     kernel, bias = weights[f"{HEAD}/kernel"], weights[f"{HEAD}/bias"]
-    scenes = plan_scenes(files)
-    total = len(files) + len(scenes)
+    scenes, wide_scenes = plan_scenes(files, SCENE_GRID), plan_scenes(files, WIDE_GRID)
+    total = len(files) + len(scenes) + len(wide_scenes)
     bar = tqdm(total=total, desc="calibrating", unit="photo", mininterval=1)
 
     def look(pixels: Pixels, size: tuple[int, int]) -> FloatArray:
@@ -72,20 +76,31 @@ def calibrate(
 
     maps = []
     squares: dict[Path, Pixels] = {}
+    wide_squares: dict[Path, Pixels] = {}
+    from_afar: dict[Path, float] = {}
+    from_near: dict[Path, float] = {}
     strongest: dict[int, float] = {}
     for index, file in enumerate(files):
         pixels = read_photo(file.path).pixels
         maps.append(look(pixels, INPUT_SIZE))
         squares[file.path] = resize_to_input(pixels, (SQUARE_PX, SQUARE_PX))
+        wide_squares[file.path] = resize_to_input(pixels, (WIDE_SQUARE_PX, WIDE_SQUARE_PX))
+        from_afar[file.path] = strongest_window(look(pixels, (SQUARE_PX, SQUARE_PX)), WINDOW_CELLS)
+        from_near[file.path] = strongest_window(maps[-1], WINDOW_CELLS)
         large = large_input_size(pixels.shape[:2])
         if large:
             strongest[index] = strongest_window(look(pixels, large), WINDOW_CELLS)
         count()
-    in_scenes = []
-    for scene in scenes:
-        evidence = look(make_scene(scene, squares), (LARGE_INPUT_SIDE_PX, LARGE_INPUT_SIDE_PX))
-        in_scenes.append(strongest_window(evidence, WINDOW_CELLS))
-        count()
+    in_scenes: list[float] = []
+    in_wide_scenes: list[float] = []
+    for planned, parts, found in (
+        (scenes, squares, in_scenes),
+        (wide_scenes, wide_squares, in_wide_scenes),
+    ):
+        for scene in planned:
+            evidence = look(make_scene(scene, parts), (LARGE_INPUT_SIDE_PX, LARGE_INPUT_SIDE_PX))
+            found.append(strongest_window(evidence, WINDOW_CELLS))
+            count()
     bar.close()
 
     labels = np.array([file.label for file in files])
@@ -94,6 +109,18 @@ def calibrate(
     margins = np.array([evidence.mean(dtype=np.float64) for evidence in maps])
     temperature = fit_temperature(np.stack([0 * margins, margins], axis=1), labels, balance)
     window_scale = _fit_window_scale(np.array(in_scenes) / temperature, scenes)
+    if window_scale:
+        # What a search of each scene would find: the strongest window at each doubling. From near,
+        # where a photo is as large as in training, a scene's windows are those of its photos.
+        searched: list[list[float]] = [
+            [whole, _most(from_near, scene)] for whole, scene in zip(in_scenes, scenes, strict=True)
+        ]
+        searched += [
+            [whole, _most(from_afar, scene), _most(from_near, scene)]
+            for whole, scene in zip(in_wide_scenes, wide_scenes, strict=True)
+        ]
+        by_scale = [np.array(found) / temperature for found in searched]
+        window_scale = fit_deduction(window_scale, by_scale, [*scenes, *wide_scenes])
     log_odds = margins / temperature
     if window_scale:
         for index, strength in strongest.items():
@@ -116,10 +143,11 @@ class Scene(NamedTuple):
     label: int
 
 
-def plan_scenes(files: Sequence[LabelledFile]) -> list[Scene]:
+def plan_scenes(files: Sequence[LabelledFile], grid: int = SCENE_GRID) -> list[Scene]:
     """For each source, scenes of its uncracked photos, and as many with one cracked among them.
 
-    A source without uncracked photos has none. The same ``files`` give the same scenes.
+    A scene has ``grid`` photos a side. A source without uncracked photos has none. The same
+    ``files`` give the same scenes.
     """
     rng = np.random.default_rng(0)
     scenes = []
@@ -132,7 +160,7 @@ def plan_scenes(files: Sequence[LabelledFile]) -> list[Scene]:
             continue
         for label in (0, 1) if cracked else (0,):
             for _ in range(min(SCENES, len(sound) + len(cracked))):
-                shown = [sound[int(rng.integers(len(sound)))] for _ in range(SCENE_GRID**2)]
+                shown = [sound[int(rng.integers(len(sound)))] for _ in range(grid**2)]
                 if label:
                     shown[int(rng.integers(len(shown)))] = cracked[int(rng.integers(len(cracked)))]
                 scenes.append(Scene(tuple(shown), label))
@@ -140,11 +168,10 @@ def plan_scenes(files: Sequence[LabelledFile]) -> list[Scene]:
 
 
 def make_scene(scene: Scene, squares: Mapping[Path, Pixels]) -> Pixels:
-    """uint8 RGB, ``LARGE_INPUT_SIDE_PX`` a side: a grid of its files' ``squares``, which are uint8
-    RGB of ``SQUARE_PX`` a side.
-    """
+    """uint8 RGB, ``LARGE_INPUT_SIDE_PX`` a side: a grid of its files' ``squares``, uint8 RGB."""
     shown = [squares[file.path] for file in scene.files]
-    rows = [shown[at : at + SCENE_GRID] for at in range(0, len(shown), SCENE_GRID)]
+    grid = math.isqrt(len(shown))
+    rows = [shown[at : at + grid] for at in range(0, len(shown), grid)]
     return np.vstack([np.hstack(row) for row in rows])
 
 
@@ -156,6 +183,45 @@ def _fit_window_scale(
         return None
     balance = balanced_weights(labels, [scene.files[0].source for scene in scenes])
     return WindowScale(*fit_line(strongest, labels, balance))
+
+
+def _most(strongest: Mapping[Path, float], scene: Scene) -> float:
+    return max(strongest[file.path] for file in scene.files)
+
+
+def fit_deduction(
+    scale: WindowScale, by_scale: Sequence[NDArray[np.float64]], scenes: Sequence[Scene]
+) -> WindowScale:
+    """``scale`` with the deduction that makes the log loss over the scenes lowest, or as much more
+    as it takes for no more sound scenes to be called cracked than without a search.
+
+    ``by_scale`` is each scene's strongest evidence at no, one, two … doublings.
+    """
+    labels = np.array([scene.label for scene in scenes])
+    balance = balanced_weights(labels, [scene.files[0].source for scene in scenes])
+
+    def log_odds(deduction: float) -> NDArray[np.float64]:
+        strongest = [np.max(found - deduction * np.arange(len(found))) for found in by_scale]
+        return scale.slope * np.array(strongest) + scale.offset
+
+    def loss(deduction: float) -> float:
+        found = log_odds(deduction)
+        return float(balance @ np.logaddexp(0.0, np.where(labels == 1, -found, found)))
+
+    def false_alarms(deduction: float) -> float:
+        called_cracked = log_odds(deduction) >= _log_odds(VERDICT_THRESHOLD)
+        return float(balance @ (called_cracked & (labels == 0)))
+
+    # Both have flat parts, where a minimiser would stop.
+    deductions = np.arange(0.0, MAX_DEDUCTION, 0.25).tolist()
+    lowest = min(deductions, key=loss)
+    least = false_alarms(MAX_DEDUCTION)
+    enough = (d for d in deductions if d >= lowest and false_alarms(d) <= least)
+    return replace(scale, deduction=next(enough, MAX_DEDUCTION))
+
+
+def _log_odds(probability: float) -> float:
+    return math.log(probability / (1 - probability))
 
 
 def fit_heat_scale(

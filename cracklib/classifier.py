@@ -11,7 +11,7 @@ from cracklib.architecture import HEAD, STRIDE
 from cracklib.cam import class_activation_map, strongest_window
 from cracklib.config import WINDOW_CELLS, engine_name, weights_path
 from cracklib.engines import Engine, HoldsMemory, build_engine
-from cracklib.types import FloatArray, Prediction
+from cracklib.types import FloatArray, Prediction, Verdict
 from cracklib.weights import ModelCard, load_weights
 
 
@@ -40,14 +40,16 @@ class Classifier:
         feature_maps = self._engine(batch)
         self.forward_passes += len(batch)
         if in_windows:
-            log_odds = np.array([self._window_log_odds(features) for features in feature_maps])
+            log_odds = np.array(
+                [self.window_log_odds(self.evidence(features)) for features in feature_maps]
+            )
         else:
             logits = feature_maps.mean(axis=(1, 2)) @ self.head_kernel + self.head_bias
             log_odds = (logits[:, 1] - logits[:, 0]) / self.card.temperature
         probabilities = np.exp(-np.logaddexp(0.0, -log_odds.astype(np.float64)))
         return [
             Prediction(
-                verdict="crack" if probability >= self.card.verdict_threshold else "no_crack",
+                verdict=self.verdict(probability),
                 probability=float(probability),
                 feature_map=feature_map,
             )
@@ -79,12 +81,21 @@ class Classifier:
         if isinstance(self._engine, HoldsMemory):
             self._engine.release_memory()
 
-    def _window_log_odds(self, feature_map: FloatArray) -> float:
+    def window_log_odds(self, evidence: FloatArray, doublings: float = 0.0) -> float:
+        """What the strongest window of a large photo's class activation map says, in log-odds.
+
+        ``doublings`` is how often the resolution was doubled against what one forward pass sees.
+        Raises ``ValueError`` where the card has nothing fitted for it.
+        """
         scale = self.card.window_scale
-        if scale is None:
-            raise ValueError("these weights have no window_scale")
-        strongest = strongest_window(self.evidence(feature_map), WINDOW_CELLS)
-        return scale.slope * strongest + scale.offset
+        if scale is None or (doublings and scale.deduction is None):
+            raise ValueError("these weights have nothing fitted for windows")
+        strongest = strongest_window(evidence, WINDOW_CELLS)
+        return scale.slope * (strongest - doublings * (scale.deduction or 0.0)) + scale.offset
+
+    def verdict(self, probability: float) -> Verdict:
+        """What a photo of this probability is called."""
+        return "crack" if probability >= self.card.verdict_threshold else "no_crack"
 
 
 def load_classifier(path: Path | None = None, engine: str | None = None) -> Classifier:

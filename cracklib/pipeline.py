@@ -8,6 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from threading import Lock
 
+import numpy as np
+
 from cracklib.cam import to_heat
 from cracklib.classifier import Classifier, load_classifier
 from cracklib.config import (
@@ -146,15 +148,29 @@ class Inspector:
         return Scan(self.classifier, inspection.photo.pixels)
 
     def finish_scan(self, inspection: Inspection, scan: Scan) -> Inspection:
-        """What the inspection became by a scan that is ``finished``."""
+        """What the inspection became by a scan that is ``finished``.
+
+        The strongest window of all scales decides, each doubling of the resolution costing the
+        card's ``deduction``; so a search can find a crack, and never takes one back. Weights
+        without a deduction keep the verdict of the one forward pass.
+        """
         if not scan.evidence:
             return inspection
+        probability = inspection.probability
+        if self.card.window_scale and self.card.window_scale.deduction is not None:
+            log_odds = max(
+                self.classifier.window_log_odds(evidence, doublings)
+                for evidence, doublings in zip(scan.evidence, scan.doublings, strict=True)
+            )
+            probability = max(probability, float(np.exp(-np.logaddexp(0.0, -log_odds))))
         scales = (
             inspection.heat,
             *(to_heat(evidence, self.card.heat_scale) for evidence in scan.evidence),
         )
         return replace(
             inspection,
+            verdict=self.classifier.verdict(probability),
+            probability=probability,
             heat=join_scales(scales),
             scales=scales,
             seconds=inspection.seconds + scan.seconds,

@@ -3,10 +3,18 @@
 import numpy as np
 import pytest
 
-from cracklib.calibration import SCENE_GRID, SCENES, SQUARE_PX, make_scene, plan_scenes
+from cracklib.calibration import (
+    SCENE_GRID,
+    SCENES,
+    SQUARE_PX,
+    fit_deduction,
+    make_scene,
+    plan_scenes,
+)
 from cracklib.dataset import LabelledFile
 from cracklib.photo import encode_png, read_photo
 from cracklib.preprocess import resize_to_input
+from cracklib.types import WindowScale
 
 
 @pytest.fixture
@@ -55,3 +63,24 @@ def test_all_photos_of_a_scene_are_in_its_picture(files):
     assert pixels.shape == (336, 336, 3)
     dark = pixels[..., 0] < 100
     assert dark.sum() == 112 * 112
+
+
+def test_a_deduction_keeps_sound_scenes_sound_and_finds_what_one_pass_does_not(files):
+    """Each doubling of the resolution brings a sound scene one window that looks more cracked."""
+    scenes = [scene for scene in plan_scenes(files) if scene.files[0].source == "brick"]
+    by_scale = [
+        np.array([-4.0, 20.0, 21.0] if scene.label else [-4.0, 1.0, 6.0]) for scene in scenes
+    ]
+    scale = fit_deduction(WindowScale(1.0, 0.0), by_scale, scenes)
+    assert scale.deduction is not None
+    for scene, found in zip(scenes, by_scale, strict=True):
+        strongest = (found - scale.deduction * np.arange(3)).max()
+        assert (strongest > 0) == scene.label
+
+
+def test_sound_scenes_that_look_cracked_from_near_leave_a_search_no_say(files):
+    scenes = [scene for scene in plan_scenes(files) if scene.files[0].source == "brick"]
+    by_scale = [np.array([4.0 if scene.label else -4.0, 90.0]) for scene in scenes]
+    scale = fit_deduction(WindowScale(1.0, 0.0), by_scale, scenes)
+    assert scale.deduction is not None
+    assert 90.0 - scale.deduction < 0

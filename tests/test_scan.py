@@ -10,7 +10,7 @@ from cracklib.classifier import Classifier
 from cracklib.pipeline import Inspector
 from cracklib.preprocess import preprocess_pixels
 from cracklib.scan import Scan, join_scales, scan_sizes
-from cracklib.types import Photo
+from cracklib.types import Photo, WindowScale
 from tests.tiny import TINY_HEAD, make_card, tiny_dense_engine
 
 
@@ -91,10 +91,14 @@ def test_the_heat_of_each_place_is_the_most_of_any_scale():
     assert joined[0, 0] == joined[1, 0] == 0.5
 
 
+def finder(window_scale=None):
+    """An inspector that finds dark cells, on any size of photo."""
+    return Inspector(Classifier(tiny_dense_engine, TINY_HEAD, make_card(window_scale=window_scale)))
+
+
 @pytest.fixture
 def searching():
-    """An inspector that finds dark cells, on any size of photo."""
-    return Inspector(Classifier(tiny_dense_engine, TINY_HEAD, make_card()))
+    return finder()
 
 
 @pytest.fixture
@@ -112,6 +116,25 @@ def test_a_search_finds_what_one_pass_does_not(searching, speck):
     assert searched.heat.shape == (75, 100)
     assert searched.crack_heat.shape == speck.size
     assert searched.crack_heat[664, 1112] > 0.25 > once.refined.max()
+
+
+def test_the_strongest_window_decides_less_a_deduction_for_each_doubling(speck):
+    """The window of the speck has -1.05 when seen at once and -0.89 at the photo's own scale."""
+    once = finder(WindowScale(10.0, 9.7)).inspect(speck)
+    assert once.verdict == "no_crack"
+    for deduction, verdict in ((0.0, "crack"), (1.0, "no_crack"), (None, "no_crack")):
+        searched = finder(WindowScale(10.0, 9.7, deduction)).inspect(speck, scan=True)
+        assert searched.verdict == verdict
+        assert searched.probability >= once.probability
+
+
+def test_a_search_takes_no_crack_back():
+    """Dark all over: seen at once it is as dark, and every doubling costs."""
+    dark = Photo(np.full((1200, 1600, 3), 60, np.uint8))
+    inspector = finder(WindowScale(1.0, 0.0, deduction=50.0))
+    once, searched = inspector.inspect(dark), inspector.inspect(dark, scan=True)
+    assert once.verdict == searched.verdict == "crack"
+    assert once.probability == searched.probability
 
 
 def test_a_photo_that_one_pass_sees_well_is_left_as_it_is(searching, dark_corner):
