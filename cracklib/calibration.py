@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from cracklib.architecture import HEAD, FeatureLayer
-from cracklib.cam import class_activation_map, strongest_window
+from cracklib.cam import Windows, class_activation_map, measure_windows, strongest_window
 from cracklib.config import INPUT_SIZE, LARGE_INPUT_SIDE_PX, WINDOW_CELLS, engine_name
 from cracklib.dataset import LabelledFile
 from cracklib.engines import build_engine
@@ -41,7 +41,8 @@ SCENE_GRID, WIDE_GRID = 3, 6
 """Photos a side in a scene, and in one that is seen so small that thin cracks are lost."""
 SQUARE_PX, WIDE_SQUARE_PX = LARGE_INPUT_SIDE_PX // SCENE_GRID, LARGE_INPUT_SIDE_PX // WIDE_GRID
 MAX_DEDUCTION = 100.0
-"""Evidence that no window has: with it, a search finds nothing."""
+"""So much that a search finds nothing."""
+MAX_RISE = 0.01
 CLEAN_QUANTILE = 0.5
 CRACK_QUANTILE = 0.98
 """Heat 0 is this quantile of the evidence over uncracked photos, heat 1 this one over cracked."""
@@ -77,29 +78,29 @@ def calibrate(
     maps = []
     squares: dict[Path, Pixels] = {}
     wide_squares: dict[Path, Pixels] = {}
-    from_afar: dict[Path, float] = {}
-    from_near: dict[Path, float] = {}
+    from_afar: dict[Path, FloatArray] = {}
     strongest: dict[int, float] = {}
     for index, file in enumerate(files):
         pixels = read_photo(file.path).pixels
         maps.append(look(pixels, INPUT_SIZE))
         squares[file.path] = resize_to_input(pixels, (SQUARE_PX, SQUARE_PX))
         wide_squares[file.path] = resize_to_input(pixels, (WIDE_SQUARE_PX, WIDE_SQUARE_PX))
-        from_afar[file.path] = strongest_window(look(pixels, (SQUARE_PX, SQUARE_PX)), WINDOW_CELLS)
-        from_near[file.path] = strongest_window(maps[-1], WINDOW_CELLS)
+        from_afar[file.path] = look(pixels, (SQUARE_PX, SQUARE_PX))
         large = large_input_size(pixels.shape[:2])
         if large:
             strongest[index] = strongest_window(look(pixels, large), WINDOW_CELLS)
         count()
-    in_scenes: list[float] = []
-    in_wide_scenes: list[float] = []
-    for planned, parts, found in (
-        (scenes, squares, in_scenes),
-        (wide_scenes, wide_squares, in_wide_scenes),
+    from_near = {file.path: evidence for file, evidence in zip(files, maps, strict=True)}
+    in_scenes: list[list[Windows]] = []
+    for planned, parts, scales in (
+        (scenes, squares, (from_near,)),
+        (wide_scenes, wide_squares, (from_afar, from_near)),
     ):
         for scene in planned:
-            evidence = look(make_scene(scene, parts), (LARGE_INPUT_SIDE_PX, LARGE_INPUT_SIDE_PX))
-            found.append(strongest_window(evidence, WINDOW_CELLS))
+            once = look(make_scene(scene, parts), (LARGE_INPUT_SIDE_PX, LARGE_INPUT_SIDE_PX))
+            # What a search would find in it at each finer scale: the windows of its photos.
+            searched = [[found[file.path] for file in scene.files] for found in scales]
+            in_scenes.append([measure_windows(m, WINDOW_CELLS) for m in ([once], *searched)])
             count()
     bar.close()
 
@@ -108,19 +109,14 @@ def calibrate(
     balance = balanced_weights(labels, sources)
     margins = np.array([evidence.mean(dtype=np.float64) for evidence in maps])
     temperature = fit_temperature(np.stack([0 * margins, margins], axis=1), labels, balance)
-    window_scale = _fit_window_scale(np.array(in_scenes) / temperature, scenes)
+    strengths = [
+        np.array([(w.strongest, w.by_chance(by_scale[0].beside)) for w in by_scale]) / temperature
+        for by_scale in in_scenes
+    ]
+    at_once = np.array([found[0, 0] for found in strengths[: len(scenes)]])
+    window_scale = _fit_window_scale(at_once, scenes)
     if window_scale:
-        # What a search of each scene would find: the strongest window at each doubling. From near,
-        # where a photo is as large as in training, a scene's windows are those of its photos.
-        searched: list[list[float]] = [
-            [whole, _most(from_near, scene)] for whole, scene in zip(in_scenes, scenes, strict=True)
-        ]
-        searched += [
-            [whole, _most(from_afar, scene), _most(from_near, scene)]
-            for whole, scene in zip(in_wide_scenes, wide_scenes, strict=True)
-        ]
-        by_scale = [np.array(found) / temperature for found in searched]
-        window_scale = fit_deduction(window_scale, by_scale, [*scenes, *wide_scenes])
+        window_scale = fit_deduction(window_scale, strengths, [*scenes, *wide_scenes])
     log_odds = margins / temperature
     if window_scale:
         for index, strength in strongest.items():
@@ -185,43 +181,30 @@ def _fit_window_scale(
     return WindowScale(*fit_line(strongest, labels, balance))
 
 
-def _most(strongest: Mapping[Path, float], scene: Scene) -> float:
-    return max(strongest[file.path] for file in scene.files)
-
-
 def fit_deduction(
-    scale: WindowScale, by_scale: Sequence[NDArray[np.float64]], scenes: Sequence[Scene]
+    scale: WindowScale, strengths: Sequence[NDArray[np.float64]], scenes: Sequence[Scene]
 ) -> WindowScale:
-    """``scale`` with the deduction that makes the log loss over the scenes lowest, or as much more
-    as it takes for no more sound scenes to be called cracked than without a search.
+    """``scale`` with the least deduction by which a search does not make sound scenes suspect: it
+    raises their mean probability by no more than ``MAX_RISE``.
 
-    ``by_scale`` is each scene's strongest evidence at no, one, two … doublings.
+    ``strengths``, (scales, 2) for each scene, are the evidence of the strongest window at each
+    scale, and what of it is to be expected by chance; the first scale is that of one look.
     """
-    labels = np.array([scene.label for scene in scenes])
-    balance = balanced_weights(labels, [scene.files[0].source for scene in scenes])
+    sound = [index for index, scene in enumerate(scenes) if scene.label == 0]
+    sources = [scenes[index].files[0].source for index in sound]
+    balance = balanced_weights(np.zeros(len(sound), np.int64), sources)
 
-    def log_odds(deduction: float) -> NDArray[np.float64]:
-        strongest = [np.max(found - deduction * np.arange(len(found))) for found in by_scale]
-        return scale.slope * np.array(strongest) + scale.offset
+    def suspicion(deduction: float) -> float:
+        strongest = [(found[:, 0] - deduction * found[:, 1]).max() for found in sound_strengths]
+        log_odds = scale.slope * np.array(strongest) + scale.offset
+        return float(np.average(1 / (1 + np.exp(-log_odds)), weights=balance))
 
-    def loss(deduction: float) -> float:
-        found = log_odds(deduction)
-        return float(balance @ np.logaddexp(0.0, np.where(labels == 1, -found, found)))
-
-    def false_alarms(deduction: float) -> float:
-        called_cracked = log_odds(deduction) >= _log_odds(VERDICT_THRESHOLD)
-        return float(balance @ (called_cracked & (labels == 0)))
-
-    # Both have flat parts, where a minimiser would stop.
-    deductions = np.arange(0.0, MAX_DEDUCTION, 0.25).tolist()
-    lowest = min(deductions, key=loss)
-    least = false_alarms(MAX_DEDUCTION)
-    enough = (d for d in deductions if d >= lowest and false_alarms(d) <= least)
-    return replace(scale, deduction=next(enough, MAX_DEDUCTION))
-
-
-def _log_odds(probability: float) -> float:
-    return math.log(probability / (1 - probability))
+    sound_strengths = [strengths[index] for index in sound]
+    most = suspicion(MAX_DEDUCTION) + MAX_RISE
+    deductions = np.arange(0.0, MAX_DEDUCTION, 0.1).tolist()
+    return replace(
+        scale, deduction=next((d for d in deductions if suspicion(d) <= most), MAX_DEDUCTION)
+    )
 
 
 def fit_heat_scale(

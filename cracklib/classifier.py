@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from cracklib.architecture import HEAD, STRIDE
-from cracklib.cam import class_activation_map, strongest_window
+from cracklib.cam import class_activation_map, measure_windows, strongest_window
 from cracklib.config import WINDOW_CELLS, engine_name, weights_path
 from cracklib.engines import Engine, HoldsMemory, build_engine
 from cracklib.types import FloatArray, Prediction, Verdict
@@ -81,17 +81,27 @@ class Classifier:
         if isinstance(self._engine, HoldsMemory):
             self._engine.release_memory()
 
-    def window_log_odds(self, evidence: FloatArray, doublings: float = 0.0) -> float:
+    def window_log_odds(self, evidence: FloatArray) -> float:
         """What the strongest window of a large photo's class activation map says, in log-odds.
 
-        ``doublings`` is how often the resolution was doubled against what one forward pass sees.
-        Raises ``ValueError`` where the card has nothing fitted for it.
+        Raises ``ValueError`` where the card has no ``window_scale``.
         """
         scale = self.card.window_scale
-        if scale is None or (doublings and scale.deduction is None):
-            raise ValueError("these weights have nothing fitted for windows")
-        strongest = strongest_window(evidence, WINDOW_CELLS)
-        return scale.slope * (strongest - doublings * (scale.deduction or 0.0)) + scale.offset
+        if scale is None:
+            raise ValueError("these weights have no window_scale")
+        return scale.slope * strongest_window(evidence, WINDOW_CELLS) + scale.offset
+
+    def allowance(self, evidence: FloatArray, cells_once: int) -> float:
+        """What chance may add to the strongest window of a map, in log-odds; 0 or more.
+
+        The map has more windows than that of one look at the photo, which had ``cells_once``; see
+        ``Windows.by_chance``. The card's ``deduction`` times that, 0 where it has none.
+        """
+        scale = self.card.window_scale
+        if scale is None or scale.deduction is None:
+            return 0.0
+        windows = measure_windows([evidence], WINDOW_CELLS)
+        return scale.deduction * windows.by_chance(cells_once / WINDOW_CELLS**2)
 
     def verdict(self, probability: float) -> Verdict:
         """What a photo of this probability is called."""

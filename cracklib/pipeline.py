@@ -150,26 +150,26 @@ class Inspector:
     def finish_scan(self, inspection: Inspection, scan: Scan) -> Inspection:
         """What the inspection became by a scan that is ``finished``.
 
-        The strongest window of all scales decides, each doubling of the resolution costing the
-        card's ``deduction``; so a search can find a crack, and never takes one back. Weights
-        without a deduction keep the verdict of the one forward pass.
+        From the evidence of each scale is taken what chance may have added to it
+        (``Classifier.allowance``). Then the strongest window of any decides, so that a search can
+        find a crack and never takes one back. With weights that have nothing fitted for it, the
+        verdict stays that of the one forward pass.
         """
         if not scan.evidence:
             return inspection
+        classifier, cells_once = self.classifier, inspection.heat.size
+        evidence = [
+            found - np.float32(classifier.allowance(found, cells_once)) for found in scan.evidence
+        ]
         probability = inspection.probability
         if self.card.window_scale and self.card.window_scale.deduction is not None:
-            log_odds = max(
-                self.classifier.window_log_odds(evidence, doublings)
-                for evidence, doublings in zip(scan.evidence, scan.doublings, strict=True)
-            )
+            log_odds = max(classifier.window_log_odds(found) for found in evidence)
             probability = max(probability, float(np.exp(-np.logaddexp(0.0, -log_odds))))
-        scales = (
-            inspection.heat,
-            *(to_heat(evidence, self.card.heat_scale) for evidence in scan.evidence),
-        )
+        heats = (to_heat(found, self.card.heat_scale) for found in evidence)
+        scales = (inspection.heat, *heats)
         return replace(
             inspection,
-            verdict=self.classifier.verdict(probability),
+            verdict=classifier.verdict(probability),
             probability=probability,
             heat=join_scales(scales),
             scales=scales,

@@ -7,7 +7,6 @@ et al. 2014, https://arxiv.org/abs/1312.6229). A cell of its last map sees no mo
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 from itertools import pairwise
@@ -135,12 +134,6 @@ class Scan:
     def finished(self) -> bool:
         """Whether every tile was seen."""
         return not self._tiles
-
-    @property
-    def doublings(self) -> list[float]:
-        """How often each scale doubles the resolution at which one forward pass sees the photo."""
-        once = large_input_size(self._pixels.shape[:2])
-        return [0.5 * math.log2(math.prod(size) / math.prod(once)) for size in self.sizes if once]
 
     def step(self) -> None:
         """See the next tile: one forward pass, on up to 1,216 x 1,216 pixels."""

@@ -85,8 +85,9 @@ class WindowScale:
 
     Of many windows one is always the strongest, in a sound wall too; fitted on validation photos
     set into larger pictures, so that more windows don't mean more false alarms (Platt 1999). A
-    photo that is searched at its own resolution has yet more: ``deduction`` is taken from the
-    evidence for each doubling of the resolution. Without it, what a search finds has no say.
+    photo that is searched at its own resolution has yet more, of which the strongest would be
+    stronger by chance alone: ``deduction`` times that is taken from the evidence. Without it, what
+    a search finds has no say.
     """
 
     slope: float
