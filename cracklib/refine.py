@@ -20,7 +20,9 @@ _WINDOW_CELLS = 29
 _BLACK = 8.0
 """Grey levels that count for nothing, so that noise in the dark is no contrast."""
 _RIDGE_SIGMAS_PX = (1, 2, 3, 5)
-_RIDGE_FULL = 200.0
+_RIDGE_FULL, _FINE_RIDGE_FULL = 200.0, 60.0
+"""Curvature that counts in full, as seen at once and at the finer scales of a search, where what
+is left to find is faint."""
 _RIDGE_SHARE = 0.6
 _JOINT_PX = (40, 160)
 """Straight lines begin to count as joints at the first length and fully do at the second."""
@@ -77,7 +79,8 @@ def refine_scales(pixels: Pixels, heats: Sequence[FloatArray]) -> FloatArray:
             refined[tile] = _part(coarser, size, tile)
             heat_seen = _part(heat, size, seen)
             if heat_seen.max() > _TRACED:
-                found = _refine(at_scale[seen], heat_seen, _part(lines, size, seen))
+                lines_seen = _part(lines, size, seen)
+                found = _refine(at_scale[seen], heat_seen, lines_seen, _FINE_RIDGE_FULL)
                 inner = tuple(
                     slice(a.start - b.start, a.stop - b.start)
                     for a, b in zip(tile, seen, strict=True)
@@ -97,11 +100,13 @@ def _seen_for(pixels: Pixels, heat: FloatArray) -> Pixels:
     return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _refine(pixels: Pixels, heat: FloatArray, lines: FloatArray) -> FloatArray:
+def _refine(
+    pixels: Pixels, heat: FloatArray, lines: FloatArray, ridge_full: float = _RIDGE_FULL
+) -> FloatArray:
     """All of one size."""
     # Mortar, brick and paint are lit in at least one channel; the inside of a crack is in none.
     brightness = pixels.max(axis=2)
-    ridges = np.sqrt(dark_ridges(brightness))
+    ridges = np.sqrt(dark_ridges(brightness, ridge_full))
     likeness = (1 - _RIDGE_SHARE) * darkness(brightness) + _RIDGE_SHARE * ridges
     likeness *= 1 - _JOINT_WEIGHT * lines
     refined: FloatArray = (likeness * heat**_HEAT_POWER) ** 2
@@ -163,12 +168,12 @@ def darkness(brightness: Pixels) -> FloatArray:
     return _smoothed(np.clip(darker, 0, 1))
 
 
-def dark_ridges(brightness: Pixels) -> FloatArray:
+def dark_ridges(brightness: Pixels, full: float = _RIDGE_FULL) -> FloatArray:
     """How much each pixel is the bottom of a dark valley, at the width where it is most.
 
     The larger eigenvalue of the Hessian of scale space, with Lindeberg's normalisation for ridges
-    (Lindeberg 1998, https://doi.org/10.1023/A:1008097225773, gamma 3/4). uint8 (height, width) in,
-    float32 of the same shape in [0, 1] out.
+    (Lindeberg 1998, https://doi.org/10.1023/A:1008097225773, gamma 3/4), as a share of ``full``.
+    uint8 (height, width) in, float32 of the same shape in [0, 1] out.
     """
     strongest = np.zeros(brightness.shape, np.float32)
     for sigma in _RIDGE_SIGMAS_PX:
@@ -178,7 +183,7 @@ def dark_ridges(brightness: Pixels) -> FloatArray:
         )
         larger = (xx + yy) / 2 + np.hypot((xx - yy) / 2, xy)
         strongest = np.maximum(strongest, larger * sigma**1.5)
-    return _smoothed(np.clip(strongest / _RIDGE_FULL, 0, 1))
+    return _smoothed(np.clip(strongest / full, 0, 1))
 
 
 def straight_lines(pixels: Pixels) -> FloatArray:

@@ -27,13 +27,14 @@ _PAUSE_S = 0.1
 @dataclass(eq=False)
 class _Search:
     """``first`` is what one forward pass found, ``found`` what the search made of it, ``problem``
-    why it did not.
+    why it did not. ``drawn`` is whether the page was, since the search is on it.
     """
 
     first: Inspection
     scan: Scan
     found: Inspection | None = None
     problem: str | None = None
+    drawn: bool = False
 
 
 def show_scan(inspector: Inspector) -> None:
@@ -61,6 +62,8 @@ def show_scan(inspector: Inspector) -> None:
         bar = st.container()
     wanted = choice == ON or (choice == AUTOMATIC and height * width >= AUTOMATIC_PX)
     search = _search_of(shown.inspection, inspector)
+    if wanted and search.scan.finished:
+        _finish(search, inspector)
     if not wanted:
         session.show(search.first)
     elif search.found:
@@ -70,6 +73,7 @@ def show_scan(inspector: Inspector) -> None:
     elif wanted and search.found:
         bar.caption(f"Searched in {search.scan.seconds:.1f} s.")
     elif wanted:
+        search.drawn = False
         with bar:
             st.fragment(_go_on, run_every=_PAUSE_S)(search, inspector)
 
@@ -94,6 +98,9 @@ def _go_on(search: _Search, inspector: Inspector) -> None:
     with st.container(horizontal=True, vertical_alignment="center", key="scan-progress"):
         bar = st.progress(*_progress(search.scan))
         st.button("Cancel", icon=":material/close:", type="tertiary", on_click=_cancel)
+    if not search.drawn:  # first comes what one forward pass found, which is below
+        search.drawn = True
+        return
     if st.session_state.get("scan") == OFF:
         st.rerun()
     with errors_told(lambda message: setattr(search, "problem", message)):
@@ -101,13 +108,21 @@ def _go_on(search: _Search, inspector: Inspector) -> None:
         while not search.scan.finished and time.monotonic() < until:
             search.scan.step()
             bar.progress(*_progress(search.scan))
-        if search.scan.finished:
-            found = inspector.finish_scan(search.first, search.scan)
-            bar.progress(1.0, "Following the cracks …")
-            _ = found.crack_heat
-            search.found = found
+    if search.scan.finished:
+        bar.progress(1.0, "Following the cracks …")
+        _finish(search, inspector)
     if search.found or search.problem:
         st.rerun()
+
+
+def _finish(search: _Search, inspector: Inspector) -> None:
+    """Make the result of a search that saw every tile, if that is not done yet."""
+    if search.found or search.problem:
+        return
+    with errors_told(lambda message: setattr(search, "problem", message)):
+        found = inspector.finish_scan(search.first, search.scan)
+        _ = found.crack_heat  # seconds, for a large photo: here, beside the bar
+        search.found = found
 
 
 def _progress(scan: Scan) -> tuple[float, str]:
