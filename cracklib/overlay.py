@@ -46,14 +46,15 @@ def fit_heat(heat: FloatArray, size: tuple[int, int]) -> FloatArray:
     """Heat at ``size`` (height, width), larger or smaller.
 
     Where it grows, ``upsample_heat``. Where it shrinks, each pixel has the most heat of those that
-    fall together in it, so that a crack of one pixel is still seen from afar.
+    fall together in it and in its neighbours, so that a crack of one pixel is still seen from afar.
     """
     if heat.shape == size:
         return heat
     rows, columns = (-(-have // want) for have, want in zip(heat.shape, size, strict=True))
     if max(rows, columns) == 1:
         return upsample_heat(heat, size)
-    hottest = cv2.dilate(heat, np.ones((rows, columns), np.uint8), anchor=(0, 0))
+    around = np.ones((3 * rows - 2, 3 * columns - 2), np.uint8)
+    hottest = cv2.dilate(heat, around, anchor=(columns - 1, rows - 1))
     fitted = cv2.resize(hottest, size[::-1], interpolation=cv2.INTER_NEAREST)
     return np.asarray(fitted, np.float32)
 

@@ -46,7 +46,7 @@ def show_scan(inspector: Inspector) -> None:
     if shown is None or not scan_sizes(shown.inspection.photo.size):
         return
     height, width = shown.inspection.photo.size
-    with st.container(horizontal=True, vertical_alignment="center", key="scan-row"):
+    with st.container(horizontal=True, vertical_alignment="bottom", key="scan-row"):
         choice = st.segmented_control(
             "Search at full resolution",
             CHOICES,
@@ -59,7 +59,7 @@ def show_scan(inspector: Inspector) -> None:
             "looks at every part of it in the photo's own pixels, and at scales between. Automatic "
             f"begins at {AUTOMATIC_PX / 1e6:.1f} megapixels.",
         )
-        bar = st.container()
+        bar = st.container(key="scan-bar")
     wanted = choice == ON or (choice == AUTOMATIC and height * width >= AUTOMATIC_PX)
     search = _search_of(shown.inspection, inspector)
     if wanted and search.scan.finished:
