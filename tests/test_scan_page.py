@@ -60,7 +60,7 @@ def test_a_large_photo_is_searched_by_itself_and_a_smaller_one_when_asked(app):
     app.run()
     assert not searched(app)
     assert "Cancel" not in labels(app), "the sample is small"
-    upload(app, speck(1200, 1600))
+    upload(app, speck(1500, 1600))
     assert "Cancel" in labels(app)
     assert not searched(app), "the first result is shown at once"
     search(app)
@@ -74,7 +74,7 @@ def test_a_large_photo_is_searched_by_itself_and_a_smaller_one_when_asked(app):
 
 def test_the_switch_shows_either_result_without_another_pass(app):
     app.run()
-    upload(app, speck(1200, 1600))
+    upload(app, speck(1500, 1600))
     search(app)
     classifier = bundled_inspector().classifier
     before = classifier.forward_passes
@@ -87,7 +87,7 @@ def test_the_switch_shows_either_result_without_another_pass(app):
 
 def test_cancel_ends_the_search_and_keeps_the_first_result(app):
     app.run()
-    upload(app, speck(1200, 1600))
+    upload(app, speck(1500, 1600))
     [cancel] = [button for button in app.button if button.label == "Cancel"]
     cancel.click().run()
     assert app.button_group(key="scan").value == "Off"
@@ -98,6 +98,6 @@ def test_cancel_ends_the_search_and_keeps_the_first_result(app):
 def test_the_link_keeps_the_switch(app):
     app.query_params["scan"] = "Off"
     app.run()
-    upload(app, speck(1200, 1600))
+    upload(app, speck(1500, 1600))
     assert app.button_group(key="scan").value == "Off"
     assert "Cancel" not in labels(app)

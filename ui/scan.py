@@ -16,7 +16,7 @@ from cracklib.scan import Scan, scan_sizes
 from ui import session
 from ui.errors import errors_told
 
-AUTOMATIC_PX = 1_800_000
+AUTOMATIC_PX = 2_000_000
 """From here on one forward pass sees less than a sixteenth of a photo's pixels: a line of 2 px is
 half of one there."""
 AUTOMATIC, ON, OFF = CHOICES = ("Automatic", "On", "Off")
@@ -57,7 +57,7 @@ def show_scan(inspector: Inspector) -> None:
             persist_state="session",
             help="A thin crack is lost when a large photo is looked at as a whole. The search "
             "looks at every part of it in the photo's own pixels, and at scales between. Automatic "
-            f"begins at {AUTOMATIC_PX / 1e6:.1f} megapixels.",
+            f"begins at {AUTOMATIC_PX / 1e6:.0f} megapixels.",
         )
         bar = st.container(key="scan-bar")
     wanted = choice == ON or (choice == AUTOMATIC and height * width >= AUTOMATIC_PX)
