@@ -275,6 +275,7 @@ def _record(target: str | Path, inspection: Inspection, overlay: Path | None) ->
         "probability": inspection.probability,
         "height_px": height,
         "width_px": width,
+        "searched": bool(inspection.scales),
         "seconds": round(inspection.seconds, 4),
         "overlay": overlay and str(overlay),
         "model": inspection.model_name,

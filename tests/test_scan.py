@@ -7,9 +7,11 @@ import pytest
 from cracklib import scan
 from cracklib.architecture import BLOCKS
 from cracklib.classifier import Classifier
+from cracklib.config import DISPLAY_THRESHOLD
 from cracklib.pipeline import Inspector
 from cracklib.preprocess import preprocess_pixels
 from cracklib.scan import Scan, join_scales, scan_sizes
+from cracklib.synthesis import render_crack, render_wall
 from cracklib.types import Photo, WindowScale
 from tests.tiny import TINY_HEAD, make_card, tiny_dense_engine
 
@@ -164,3 +166,30 @@ def test_what_progress_raises_ends_the_search(searching, speck, monkeypatch):
     with pytest.raises(InterruptedError):
         searching.search(once, cancel)
     assert searching.classifier.forward_passes == before + 1
+
+
+@pytest.fixture(scope="module")
+def real(bundled_weights):
+    inspector = Inspector.load(bundled_weights)
+    scale = inspector.card.window_scale
+    if scale is None or scale.deduction is None:
+        pytest.skip("the bundled weights have nothing fitted for a search")
+    return inspector
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "seed"), [("concrete", 3), ("plaster", 3)])
+def test_a_hairline_in_a_large_wall_is_found_and_the_wall_without_it_is_sound(real, kind, seed):
+    """Four megapixels; the crack is 600 px long and at most 2 px wide."""
+    rng = np.random.default_rng(seed)
+    sound = render_wall(rng, (1800, 2400), kind)
+    cracked = sound.copy()
+    at = slice(600, 1200), slice(800, 1600)
+    cracked[at], mask = render_crack(sound[at], rng, "straight", width_px=0.8)
+    assert real.inspect(Photo(sound), scan=True).verdict == "no_crack"
+    once = real.inspect(Photo(cracked))
+    searched = real.search(once)
+    assert searched.verdict == "crack"
+    drawn = [(found.refined[at] >= DISPLAY_THRESHOLD)[mask].mean() for found in (once, searched)]
+    assert drawn[0] < 0.05 < 0.3 < drawn[1]
+    assert (searched.refined >= DISPLAY_THRESHOLD).mean() < 0.005
