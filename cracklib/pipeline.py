@@ -137,10 +137,13 @@ class Inspector:
         search, and is raised on. A photo that one forward pass sees well enough is left as it is.
         """
         scan = self.begin_scan(inspection)
-        while not scan.finished:
-            scan.step()
-            if progress:
-                progress(scan.done_px, scan.total_px)
+        try:
+            while not scan.finished:
+                scan.step()
+                if progress:
+                    progress(scan.done_px, scan.total_px)
+        finally:
+            scan.release_memory()
         return self.finish_scan(inspection, scan)
 
     def begin_scan(self, inspection: Inspection) -> Scan:

@@ -106,8 +106,8 @@ class Scan:
     ``evidence`` has, from the coarsest scale to the photo's own, the class activation map: float32
     (rows, columns), a cell for ``stride`` pixels of that scale; it is whole once ``finished``.
     ``done_px`` and ``total_px`` count the pixels that the network sees, ``seconds`` the time of all
-    steps. No more than one tile is
-    ever held as the network's input, and no feature map beyond a tile's.
+    steps. No more than one tile is ever held as the network's input, and no feature map beyond a
+    tile's.
     """
 
     def __init__(self, classifier: Classifier, pixels: Pixels) -> None:
@@ -150,8 +150,12 @@ class Scan:
         self.done_px += tile.seen_px
         del self._tiles[0]
         if self.finished:
-            self._classifier.release_memory()
+            self.release_memory()
         self.seconds += time.perf_counter() - start
+
+    def release_memory(self) -> None:
+        """Give back what the tiles made the engine allocate; for who leaves before the end."""
+        self._classifier.release_memory()
 
     def _at_scale(self, scale: int) -> Pixels:
         height, width = self.sizes[scale]

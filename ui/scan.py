@@ -102,6 +102,7 @@ def _go_on(search: _Search, inspector: Inspector) -> None:
         search.drawn = True
         return
     if st.session_state.get("scan") == OFF:
+        search.scan.release_memory()
         st.rerun()
     with errors_told(lambda message: setattr(search, "problem", message)):
         until = time.monotonic() + _SLICE_S
