@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
+from itertools import pairwise, product
 
 import cv2
 import numpy as np
@@ -117,32 +119,34 @@ _Region = tuple[slice, slice]
 
 
 def _tiles(size: tuple[int, int]) -> Iterator[tuple[_Region, _Region]]:
-    """Tiles of a picture, and what each has to see for it."""
-    height, width = size
-    for top in range(0, height, _TILE_PX):
-        for left in range(0, width, _TILE_PX):
-            bottom, right = min(top + _TILE_PX, height), min(left + _TILE_PX, width)
-            seen = (
-                slice(max(0, top - _HALO_PX), min(bottom + _HALO_PX, height)),
-                slice(max(0, left - _HALO_PX), min(right + _HALO_PX, width)),
-            )
-            yield (slice(top, bottom), slice(left, right)), seen
+    """Tiles of about one size, and what each has to see for it."""
+    rows, columns = (
+        [slice(*ends) for ends in pairwise(side * n // count for n in range(count + 1))]
+        for side, count in ((side, -(-side // _TILE_PX)) for side in size)
+    )
+    for tile in product(rows, columns):
+        seen = tuple(
+            slice(max(0, part.start - _HALO_PX), min(part.stop + _HALO_PX, side))
+            for part, side in zip(tile, size, strict=True)
+        )
+        yield tile, (seen[0], seen[1])
 
 
 def _part(values: FloatArray, size: tuple[int, int], region: _Region) -> FloatArray:
     """``upsample_heat(values, size)[region]``, and no more of it."""
-    rows, columns = region
-    scale = [have / want for have, want in zip(values.shape, size, strict=True)]
-    matrix = np.array(
-        [
-            [scale[1], 0, (columns.start + 0.5) * scale[1] - 0.5],
-            [0, scale[0], (rows.start + 0.5) * scale[0] - 0.5],
-        ]
-    )
+    crop, offsets, scales = [], [], []
+    for side, have, want in zip(region, values.shape, size, strict=True):
+        scale = have / want
+        first = (side.start + 0.5) * scale - 0.5
+        start = max(0, math.floor(first) - 1)
+        # OpenCV takes no more than 32,767 of them, and a photo may be a strip of any length.
+        crop.append(slice(start, math.ceil((side.stop + 0.5) * scale) + 1))
+        offsets.append(first - start)
+        scales.append(scale)
     part = cv2.warpAffine(
-        values,
-        matrix,
-        (columns.stop - columns.start, rows.stop - rows.start),
+        values[tuple(crop)],
+        np.array([[scales[1], 0, offsets[1]], [0, scales[0], offsets[0]]]),
+        (region[1].stop - region[1].start, region[0].stop - region[0].start),
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_REPLICATE,
     )

@@ -138,6 +138,14 @@ def test_a_search_takes_no_crack_back():
     assert once.probability == searched.probability
 
 
+def test_a_strip_of_any_length_is_searched(searching):
+    strip = np.full((48, 80_000, 3), 150, np.uint8)
+    strip[16:32, 70_000:70_016] = 0
+    searched = searching.inspect(Photo(strip), scan=True)
+    assert searched.crack_heat.shape == (48, 80_000)
+    assert searched.crack_heat[24, 70_008] > 0.25
+
+
 def test_a_photo_that_one_pass_sees_well_is_left_as_it_is(searching, dark_corner):
     once, searched = searching.inspect(dark_corner), searching.inspect(dark_corner, scan=True)
     assert not searched.scales
