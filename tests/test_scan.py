@@ -131,7 +131,9 @@ def test_the_strongest_window_decides_less_what_chance_may_add(speck):
 
 
 def test_a_search_takes_no_crack_back():
-    dark = Photo(np.full((1200, 1600, 3), 60, np.uint8))
+    pixels = np.full((1200, 1600, 3), 150, np.uint8)
+    pixels[:, 800:] = 0
+    dark = Photo(pixels)
     inspector = finder(WindowScale(1.0, 0.0, deduction=50.0))
     once, searched = inspector.inspect(dark), inspector.inspect(dark, scan=True)
     assert once.verdict == searched.verdict == "crack"
