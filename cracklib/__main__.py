@@ -60,7 +60,7 @@ def inspect(arguments: argparse.Namespace) -> int:
     records: list[dict[str, Any]] = []
     for target in targets:
         try:
-            inspection = _inspect(inspector, target)
+            inspection = _inspect(inspector, target, scan=arguments.scan)
         except CrackError as error:
             errors.append(error)
             print(error, file=sys.stderr)
@@ -87,7 +87,8 @@ def measure(arguments: argparse.Namespace) -> int:
     from cracklib.scale import WIDTH_CLASS_NOTE, Scale, scale_from_marker
 
     scale = Scale(arguments.mm_per_px) if arguments.mm_per_px is not None else None
-    inspection = _inspect(Inspector.load(arguments.weights), arguments.photo)
+    inspector = Inspector.load(arguments.weights)
+    inspection = _inspect(inspector, arguments.photo, scan=arguments.scan)
     if arguments.marker_mm is not None:
         scale = scale_from_marker(inspection.photo.pixels, arguments.marker_mm)
     regions = measure_cracks(inspection)
@@ -188,11 +189,18 @@ class _ProgressFile:
             raise StopTraining
 
 
-def _inspect(inspector: Inspector, target: str | Path) -> Inspection:
+def _inspect(inspector: Inspector, target: str | Path, *, scan: bool) -> Inspection:
     """Inspect a URL or a file. Raises ``CrackError``."""
-    if isinstance(target, str):
-        return inspector.inspect(decode_photo(*download_photo(target)))
-    return inspector.inspect(target)
+    photo = decode_photo(*download_photo(target)) if isinstance(target, str) else target
+    if not scan:
+        return inspector.inspect(photo)
+    with tqdm(unit="px", unit_scale=True, leave=False, disable=None) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        return inspector.inspect(photo, scan=True, progress=show)
 
 
 def _target(source: str) -> str | Path:
@@ -270,6 +278,7 @@ def _record(target: str | Path, inspection: Inspection, overlay: Path | None) ->
         "probability": inspection.probability,
         "height_px": height,
         "width_px": width,
+        "searched": bool(inspection.scales),
         "seconds": round(inspection.seconds, 4),
         "overlay": overlay and str(overlay),
         "model": inspection.model_name,
@@ -348,6 +357,7 @@ def _parser() -> argparse.ArgumentParser:
         default=DISPLAY_THRESHOLD,
         help="heat below this is not drawn, 0 to 1 (default: %(default)s)",
     )
+    _add_scan(command)
     _add_weights(command)
     command.add_argument(
         "--json", action="store_true", help="print one JSON array at the end instead of lines"
@@ -376,6 +386,7 @@ def _parser() -> argparse.ArgumentParser:
         "--geojson", type=Path, metavar="FILE", help="write outlines and centrelines, in pixels"
     )
     command.add_argument("--coco", type=Path, metavar="FILE", help="write COCO annotations")
+    _add_scan(command)
     _add_weights(command)
 
     command = commands.add_parser(
@@ -456,6 +467,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.set_defaults(command=time_training)
     return parser
+
+
+def _add_scan(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--scan",
+        action="store_true",
+        help="search large photos at their own resolution, for cracks too thin to be seen in the "
+        "whole; half a second a megapixel or more",
+    )
 
 
 def _add_weights(command: argparse.ArgumentParser) -> None:

@@ -5,7 +5,9 @@ Everything is fitted and measured with the engine that serves, so that the card 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +16,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from cracklib.architecture import HEAD, FeatureLayer
-from cracklib.cam import class_activation_map, strongest_window
+from cracklib.cam import Windows, class_activation_map, measure_windows, strongest_window
 from cracklib.config import INPUT_SIZE, LARGE_INPUT_SIDE_PX, WINDOW_CELLS, engine_name
 from cracklib.dataset import LabelledFile
 from cracklib.engines import build_engine
@@ -35,9 +37,12 @@ worse on a source that it was not fitted on (weights/TRAINING.md).
 """
 SCENES = 30
 """Of each source and label, but no more than it has photos, to fit the window scale on."""
-SCENE_GRID = 3
-"""Photos a side in a scene."""
-SQUARE_PX = LARGE_INPUT_SIDE_PX // SCENE_GRID
+SCENE_GRID, WIDE_GRID = 3, 6
+"""Photos a side in a scene, and in one that is seen so small that thin cracks are lost."""
+SQUARE_PX, WIDE_SQUARE_PX = LARGE_INPUT_SIDE_PX // SCENE_GRID, LARGE_INPUT_SIDE_PX // WIDE_GRID
+MAX_DEDUCTION = 100.0
+"""So much that a search finds nothing."""
+MAX_RISE = 0.01
 CLEAN_QUANTILE = 0.5
 CRACK_QUANTILE = 0.98
 """Heat 0 is this quantile of the evidence over uncracked photos, heat 1 this one over cracked."""
@@ -56,8 +61,8 @@ def calibrate(
     """
     engine = build_engine(engine_name(), weights, feature_layer)
     kernel, bias = weights[f"{HEAD}/kernel"], weights[f"{HEAD}/bias"]
-    scenes = plan_scenes(files)
-    total = len(files) + len(scenes)
+    scenes, wide_scenes = plan_scenes(files, SCENE_GRID), plan_scenes(files, WIDE_GRID)
+    total = len(files) + len(scenes) + len(wide_scenes)
     bar = tqdm(total=total, desc="calibrating", unit="photo", mininterval=1)
 
     def look(pixels: Pixels, size: tuple[int, int]) -> FloatArray:
@@ -72,20 +77,31 @@ def calibrate(
 
     maps = []
     squares: dict[Path, Pixels] = {}
+    wide_squares: dict[Path, Pixels] = {}
+    from_afar: dict[Path, FloatArray] = {}
     strongest: dict[int, float] = {}
     for index, file in enumerate(files):
         pixels = read_photo(file.path).pixels
         maps.append(look(pixels, INPUT_SIZE))
         squares[file.path] = resize_to_input(pixels, (SQUARE_PX, SQUARE_PX))
+        wide_squares[file.path] = resize_to_input(pixels, (WIDE_SQUARE_PX, WIDE_SQUARE_PX))
+        from_afar[file.path] = look(pixels, (SQUARE_PX, SQUARE_PX))
         large = large_input_size(pixels.shape[:2])
         if large:
             strongest[index] = strongest_window(look(pixels, large), WINDOW_CELLS)
         count()
-    in_scenes = []
-    for scene in scenes:
-        evidence = look(make_scene(scene, squares), (LARGE_INPUT_SIDE_PX, LARGE_INPUT_SIDE_PX))
-        in_scenes.append(strongest_window(evidence, WINDOW_CELLS))
-        count()
+    from_near = {file.path: evidence for file, evidence in zip(files, maps, strict=True)}
+    in_scenes: list[list[Windows]] = []
+    for planned, parts, scales in (
+        (scenes, squares, (from_near,)),
+        (wide_scenes, wide_squares, (from_afar, from_near)),
+    ):
+        for scene in planned:
+            once = look(make_scene(scene, parts), (LARGE_INPUT_SIDE_PX, LARGE_INPUT_SIDE_PX))
+            # What a search would find in it at each finer scale: the windows of its photos.
+            searched = [[found[file.path] for file in scene.files] for found in scales]
+            in_scenes.append([measure_windows(m, WINDOW_CELLS) for m in ([once], *searched)])
+            count()
     bar.close()
 
     labels = np.array([file.label for file in files])
@@ -93,7 +109,14 @@ def calibrate(
     balance = balanced_weights(labels, sources)
     margins = np.array([evidence.mean(dtype=np.float64) for evidence in maps])
     temperature = fit_temperature(np.stack([0 * margins, margins], axis=1), labels, balance)
-    window_scale = _fit_window_scale(np.array(in_scenes) / temperature, scenes)
+    strengths = [
+        np.array([(w.strongest, w.by_chance(by_scale[0].beside)) for w in by_scale]) / temperature
+        for by_scale in in_scenes
+    ]
+    at_once = np.array([found[0, 0] for found in strengths[: len(scenes)]])
+    window_scale = _fit_window_scale(at_once, scenes)
+    if window_scale:
+        window_scale = fit_deduction(window_scale, strengths, [*scenes, *wide_scenes])
     log_odds = margins / temperature
     if window_scale:
         for index, strength in strongest.items():
@@ -116,10 +139,11 @@ class Scene(NamedTuple):
     label: int
 
 
-def plan_scenes(files: Sequence[LabelledFile]) -> list[Scene]:
+def plan_scenes(files: Sequence[LabelledFile], grid: int = SCENE_GRID) -> list[Scene]:
     """For each source, scenes of its uncracked photos, and as many with one cracked among them.
 
-    A source without uncracked photos has none. The same ``files`` give the same scenes.
+    A scene has ``grid`` photos a side. A source without uncracked photos has none. The same
+    ``files`` give the same scenes.
     """
     rng = np.random.default_rng(0)
     scenes = []
@@ -132,7 +156,7 @@ def plan_scenes(files: Sequence[LabelledFile]) -> list[Scene]:
             continue
         for label in (0, 1) if cracked else (0,):
             for _ in range(min(SCENES, len(sound) + len(cracked))):
-                shown = [sound[int(rng.integers(len(sound)))] for _ in range(SCENE_GRID**2)]
+                shown = [sound[int(rng.integers(len(sound)))] for _ in range(grid**2)]
                 if label:
                     shown[int(rng.integers(len(shown)))] = cracked[int(rng.integers(len(cracked)))]
                 scenes.append(Scene(tuple(shown), label))
@@ -140,11 +164,10 @@ def plan_scenes(files: Sequence[LabelledFile]) -> list[Scene]:
 
 
 def make_scene(scene: Scene, squares: Mapping[Path, Pixels]) -> Pixels:
-    """uint8 RGB, ``LARGE_INPUT_SIDE_PX`` a side: a grid of its files' ``squares``, which are uint8
-    RGB of ``SQUARE_PX`` a side.
-    """
+    """uint8 RGB, ``LARGE_INPUT_SIDE_PX`` a side: a grid of its files' ``squares``, uint8 RGB."""
     shown = [squares[file.path] for file in scene.files]
-    rows = [shown[at : at + SCENE_GRID] for at in range(0, len(shown), SCENE_GRID)]
+    grid = math.isqrt(len(shown))
+    rows = [shown[at : at + grid] for at in range(0, len(shown), grid)]
     return np.vstack([np.hstack(row) for row in rows])
 
 
@@ -156,6 +179,32 @@ def _fit_window_scale(
         return None
     balance = balanced_weights(labels, [scene.files[0].source for scene in scenes])
     return WindowScale(*fit_line(strongest, labels, balance))
+
+
+def fit_deduction(
+    scale: WindowScale, strengths: Sequence[NDArray[np.float64]], scenes: Sequence[Scene]
+) -> WindowScale:
+    """``scale`` with the least deduction by which a search does not make sound scenes suspect: it
+    raises their mean probability by no more than ``MAX_RISE``.
+
+    ``strengths``, (scales, 2) for each scene, are the evidence of the strongest window at each
+    scale, and what of it is to be expected by chance; the first scale is that of one look.
+    """
+    sound = [index for index, scene in enumerate(scenes) if scene.label == 0]
+    sources = [scenes[index].files[0].source for index in sound]
+    balance = balanced_weights(np.zeros(len(sound), np.int64), sources)
+
+    def suspicion(deduction: float) -> float:
+        strongest = [(found[:, 0] - deduction * found[:, 1]).max() for found in sound_strengths]
+        log_odds = scale.slope * np.array(strongest) + scale.offset
+        return float(np.average(1 / (1 + np.exp(-log_odds)), weights=balance))
+
+    sound_strengths = [strengths[index] for index in sound]
+    most = suspicion(MAX_DEDUCTION) + MAX_RISE
+    deductions = np.arange(0.0, MAX_DEDUCTION, 0.1).tolist()
+    return replace(
+        scale, deduction=next((d for d in deductions if suspicion(d) <= most), MAX_DEDUCTION)
+    )
 
 
 def fit_heat_scale(

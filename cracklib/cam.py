@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import numpy as np
+from numpy.typing import NDArray
 
 from cracklib.types import FloatArray, HeatScale
 
@@ -26,17 +31,52 @@ def class_activation_map(
     return evidence
 
 
-def strongest_window(evidence: FloatArray, cells: int) -> float:
-    """The highest mean evidence of any window of ``cells`` x ``cells`` within the map.
+class Windows(NamedTuple):
+    """The windows of a map, each with the mean of its evidence.
 
     The mean over a window of the class activation map is what the head says of that window alone,
     up to what its border cells see beyond it; so all windows are read from one forward pass.
+    ``strongest`` is the highest mean, ``spread`` the standard deviation of the means, and
+    ``beside`` how many windows the map has room for side by side.
     """
+
+    strongest: float
+    spread: float
+    beside: float
+
+    def by_chance(self, once: float) -> float:
+        """What is to be expected of the strongest for no more than being one of so many.
+
+        That is, over the strongest of ``once`` windows: of n independent normal values, the highest
+        is about ``sqrt(2 log n)`` standard deviations above their mean (Leadbetter et al. 1983,
+        theorem 1.5.3).
+        """
+        few, many = (math.sqrt(2 * math.log(max(2.0, n))) for n in (once, self.beside))
+        return self.spread * max(0.0, many - few)
+
+
+def measure_windows(maps: Sequence[FloatArray], cells: int) -> Windows:
+    """The windows of ``cells`` x ``cells`` of one map, or of several that are parts of one.
+
+    A map with fewer cells on a side has windows of all of them.
+    """
+    means = np.concatenate([_window_means(evidence, cells).ravel() for evidence in maps])
+    beside = sum(evidence.size for evidence in maps) / cells**2
+    return Windows(float(means.max()), float(means.std()), beside)
+
+
+def strongest_window(evidence: FloatArray, cells: int) -> float:
+    """The highest mean evidence of any window of ``cells`` x ``cells``; see ``Windows``."""
+    return float(_window_means(evidence, cells).max())
+
+
+def _window_means(evidence: FloatArray, cells: int) -> NDArray[np.float64]:
     rows, columns = (min(cells, side) for side in evidence.shape)
     sums = np.pad(evidence.astype(np.float64), ((1, 0), (1, 0))).cumsum(0).cumsum(1)
     windows = sums[rows:, columns:] - sums[:-rows, columns:] - sums[rows:, :-columns]
     windows += sums[:-rows, :-columns]
-    return float(windows.max() / (rows * columns))
+    means: NDArray[np.float64] = windows / (rows * columns)
+    return means
 
 
 def to_heat(evidence: FloatArray, scale: HeatScale) -> FloatArray:

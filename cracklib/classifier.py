@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from cracklib.architecture import HEAD
-from cracklib.cam import class_activation_map, strongest_window
+from cracklib.architecture import HEAD, STRIDE
+from cracklib.cam import class_activation_map, measure_windows, strongest_window
 from cracklib.config import WINDOW_CELLS, engine_name, weights_path
-from cracklib.engines import Engine, build_engine
-from cracklib.types import FloatArray, Prediction
+from cracklib.engines import Engine, HoldsMemory, build_engine
+from cracklib.types import FloatArray, Prediction, Verdict
 from cracklib.weights import ModelCard, load_weights
 
 
@@ -40,14 +40,16 @@ class Classifier:
         feature_maps = self._engine(batch)
         self.forward_passes += len(batch)
         if in_windows:
-            log_odds = np.array([self._window_log_odds(features) for features in feature_maps])
+            log_odds = np.array(
+                [self.window_log_odds(self.evidence(features)) for features in feature_maps]
+            )
         else:
             logits = feature_maps.mean(axis=(1, 2)) @ self.head_kernel + self.head_bias
             log_odds = (logits[:, 1] - logits[:, 0]) / self.card.temperature
         probabilities = np.exp(-np.logaddexp(0.0, -log_odds.astype(np.float64)))
         return [
             Prediction(
-                verdict="crack" if probability >= self.card.verdict_threshold else "no_crack",
+                verdict=self.verdict(probability),
                 probability=float(probability),
                 feature_map=feature_map,
             )
@@ -60,12 +62,50 @@ class Classifier:
             feature_map, self.head_kernel, self.head_bias, self.card.temperature
         )
 
-    def _window_log_odds(self, feature_map: FloatArray) -> float:
+    @property
+    def stride(self) -> int:
+        """Pixels, each way, to a cell of the feature map."""
+        return STRIDE if self.card.feature_layer == "block5_conv3" else 2 * STRIDE
+
+    def look(self, photo: FloatArray) -> FloatArray:
+        """The class activation map of one preprocessed photo, float32 (height, width, 3).
+
+        float32 (rows, columns), in log-odds; see ``evidence``.
+        """
+        [feature_map] = self._engine(photo[np.newaxis])
+        self.forward_passes += 1
+        return self.evidence(feature_map)
+
+    def release_memory(self) -> None:
+        """Give back what a photo larger than usual made the engine allocate."""
+        if isinstance(self._engine, HoldsMemory):
+            self._engine.release_memory()
+
+    def window_log_odds(self, evidence: FloatArray) -> float:
+        """What the strongest window of a large photo's class activation map says, in log-odds.
+
+        Raises ``ValueError`` where the card has no ``window_scale``.
+        """
         scale = self.card.window_scale
         if scale is None:
             raise ValueError("these weights have no window_scale")
-        strongest = strongest_window(self.evidence(feature_map), WINDOW_CELLS)
-        return scale.slope * strongest + scale.offset
+        return scale.slope * strongest_window(evidence, WINDOW_CELLS) + scale.offset
+
+    def allowance(self, evidence: FloatArray, cells_once: int) -> float:
+        """What chance may add to the strongest window of a map, in log-odds; 0 or more.
+
+        The map has more windows than that of one look at the photo, which had ``cells_once``; see
+        ``Windows.by_chance``. The card's ``deduction`` times that, 0 where it has none.
+        """
+        scale = self.card.window_scale
+        if scale is None or scale.deduction is None:
+            return 0.0
+        windows = measure_windows([evidence], WINDOW_CELLS)
+        return scale.deduction * windows.by_chance(cells_once / WINDOW_CELLS**2)
+
+    def verdict(self, probability: float) -> Verdict:
+        """What a photo of this probability is called."""
+        return "crack" if probability >= self.card.verdict_threshold else "no_crack"
 
 
 def load_classifier(path: Path | None = None, engine: str | None = None) -> Classifier:

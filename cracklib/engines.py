@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from threading import Lock
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -17,11 +18,23 @@ from cracklib.errors import CrackError
 from cracklib.types import FloatArray
 from cracklib.weights import Weights
 
-Engine = Callable[[FloatArray], FloatArray]
-"""From a preprocessed batch, float32 (n, height, width, 3), to the feature map, (n, r, c, 512).
 
-The feature map is float32. Photos may have any size. Safe to call from several threads.
-"""
+class Engine(Protocol):
+    """From a preprocessed batch, float32 (n, height, width, 3), to the feature map, (n, r, c, 512).
+
+    The feature map is float32. Photos may have any size. Safe to call from several threads.
+    """
+
+    def __call__(self, batch: FloatArray, /) -> FloatArray:
+        """The feature map."""
+
+
+@runtime_checkable
+class HoldsMemory(Engine, Protocol):
+    """An engine that keeps what the largest photo made it allocate, until it is told."""
+
+    def release_memory(self) -> None:
+        """Give it back; the next photo takes a moment longer. Safe to call from any thread."""
 
 
 def build_engine(name: str, weights: Weights, feature_layer: FeatureLayer) -> Engine:
@@ -74,15 +87,26 @@ def openvino_engine(weights: Weights, feature_layer: FeatureLayer) -> Engine:
         x = ops.max_pool(x, [2, 2], [1, 1], [0, 0], [0, 0], [2, 2]).output(0)
     feature_map = ops.transpose(x, np.array([0, 2, 3, 1]))
     model = ov.Model([feature_map], [halves], "wall_crack_vgg16")
-    compiled = ov.Core().compile_model(model, "CPU", {"PERFORMANCE_HINT": "LATENCY"})
-    request, lock = compiled.create_infer_request(), Lock()
+    return _OpenVino(ov.Core().compile_model(model, "CPU", {"PERFORMANCE_HINT": "LATENCY"}))
 
-    def run(batch: FloatArray) -> FloatArray:
-        with lock:
-            maps = [request.infer([photo])[0].copy() for photo in _split(batch)[:, np.newaxis]]
+
+class _OpenVino:
+    """An engine of a compiled OpenVINO model, one photo at a time."""
+
+    def __init__(self, compiled: Any) -> None:
+        self._compiled = compiled
+        self._request, self._lock = compiled.create_infer_request(), Lock()
+
+    def __call__(self, batch: FloatArray) -> FloatArray:
+        maps = []
+        for photo in _split(batch)[:, np.newaxis]:
+            with self._lock:
+                maps.append(self._request.infer([photo])[0].copy())
         return np.concatenate(maps)
 
-    return run
+    def release_memory(self) -> None:
+        with self._lock:
+            self._compiled.release_memory()
 
 
 def _split(batch: FloatArray) -> FloatArray:

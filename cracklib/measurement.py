@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
-from skimage.filters import apply_hysteresis_threshold
 
 from cracklib.config import DISPLAY_THRESHOLD
 from cracklib.pipeline import Inspection
@@ -19,8 +19,14 @@ def crack_mask(inspection: Inspection) -> NDArray[np.bool_]:
     Where refined heat is drawn, and from there on as long as it stays above ``_TRACE_HEAT``
     (hysteresis, Canny 1986): a crack goes on where it is thinner than elsewhere.
     """
-    mask = apply_hysteresis_threshold(inspection.refined, _TRACE_HEAT, DISPLAY_THRESHOLD)
-    return np.asarray(mask, np.bool_)
+    refined = inspection.refined
+    # scikit-image's own takes a gigabyte more for a photo of 60 megapixels.
+    traced = (refined > _TRACE_HEAT).view(np.uint8)
+    count, pieces = cv2.connectedComponents(traced, connectivity=4)
+    drawn = np.zeros(count, np.bool_)
+    drawn[pieces[refined > DISPLAY_THRESHOLD]] = True
+    mask: NDArray[np.bool_] = drawn[pieces]
+    return mask
 
 
 def measure_cracks(inspection: Inspection) -> tuple[CrackRegion, ...]:

@@ -42,6 +42,23 @@ def upsample_heat(heat: FloatArray, size: tuple[int, int]) -> FloatArray:
     return np.clip(upsampled, heat.min(), heat.max(), out=upsampled)
 
 
+def fit_heat(heat: FloatArray, size: tuple[int, int]) -> FloatArray:
+    """Heat at ``size`` (height, width), larger or smaller.
+
+    Where it grows, ``upsample_heat``. Where it shrinks, each pixel has the most heat of those that
+    fall together in it and in its neighbours, so that a crack of one pixel is still seen from afar.
+    """
+    if heat.shape == size:
+        return heat
+    rows, columns = (-(-have // want) for have, want in zip(heat.shape, size, strict=True))
+    if max(rows, columns) == 1:
+        return upsample_heat(heat, size)
+    around = np.ones((3 * rows - 2, 3 * columns - 2), np.uint8)
+    hottest = cv2.dilate(heat, around, anchor=(columns - 1, rows - 1))
+    fitted = cv2.resize(hottest, size[::-1], interpolation=cv2.INTER_NEAREST)
+    return np.asarray(fitted, np.float32)
+
+
 def render_overlay(
     pixels: Pixels,
     heat: FloatArray,
@@ -52,8 +69,8 @@ def render_overlay(
     """``(1 - opacity) * photo + opacity * colour`` where heat >= threshold, else the photo itself.
 
     ``pixels`` is uint8 RGB (height, width, 3); ``heat`` is float32 in [0, 1], of the photo's size
-    or smaller (then upsampled). Opacity 0 gives the photo, 1 the bare colours. Returns new uint8
-    RGB pixels, rounded to the nearest. Raises ``ValueError`` where heat, opacity or threshold
+    or brought to it by ``fit_heat``. Opacity 0 gives the photo, 1 the bare colours. Returns new
+    uint8 RGB pixels, rounded to the nearest. Raises ``ValueError`` where heat, opacity or threshold
     leaves [0, 1], or for an unknown colormap.
     """
     for name, value in (("opacity", opacity), ("threshold", threshold)):
@@ -63,9 +80,7 @@ def render_overlay(
     low, high = float(heat.min()), float(heat.max())
     if not (low >= 0.0 and high <= 1.0):
         raise ValueError(f"heat must be in [0, 1], not {low} to {high}")
-    size = pixels.shape[:2]
-    if heat.shape != size:
-        heat = upsample_heat(heat, size)
+    heat = fit_heat(heat, pixels.shape[:2])
 
     table = colormap_table(colormap).reshape(256, 1, 3)
     colours = cv2.applyColorMap(cv2.convertScaleAbs(heat, alpha=255.0), table)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
+
+import numpy as np
 
 from cracklib.cam import to_heat
 from cracklib.classifier import Classifier, load_classifier
@@ -17,11 +19,12 @@ from cracklib.config import (
     HEAT_MAPS,
     INPUT_SIZE,
 )
-from cracklib.overlay import render_overlay, upsample_heat
+from cracklib.overlay import fit_heat, render_overlay, upsample_heat
 from cracklib.photo import decode_photo, read_photo
 from cracklib.preprocess import large_input_size, to_batch
-from cracklib.refine import refine_heat
-from cracklib.types import FloatArray, HeatScale, Photo, Pixels, Verdict
+from cracklib.refine import refine_heat, refine_scales
+from cracklib.scan import Scan, join_scales
+from cracklib.types import FloatArray, HeatScale, Photo, Pixels, Progress, Verdict
 from cracklib.weights import ModelCard
 
 
@@ -31,7 +34,9 @@ class Inspection:
 
     ``probability`` is the calibrated probability of a crack; ``heat`` is float32 (rows, columns)
     in [0, 1] as the network sees it, ``scale`` the log-odds that its 0 and 1 stand for; ``seconds``
-    is the time from the photo as given to the heat.
+    is the time from the photo as given to the heat. ``scales`` is the heat at each scale that the
+    photo was searched at, from what one forward pass sees to the photo's own; ``heat`` then has
+    the most of them. Empty where it was not searched.
     """
 
     photo: Photo
@@ -42,6 +47,7 @@ class Inspection:
     seconds: float
     model_name: str
     model_sha256: str
+    scales: tuple[FloatArray, ...] = ()
 
     @cached_property
     def heatmap(self) -> FloatArray:
@@ -52,14 +58,16 @@ class Inspection:
     def crack_heat(self) -> FloatArray:
         """The heat refined to the crack: float32 in [0, 1], of the size it is found at.
 
-        See ``refine.refine_heat``.
+        See ``refine.refine_heat`` and, for a photo that was searched, ``refine_scales``.
         """
+        if self.scales:
+            return refine_scales(self.photo.pixels, self.scales)
         return refine_heat(self.photo.pixels, self.heat)
 
     @cached_property
     def refined(self) -> FloatArray:
         """``crack_heat`` at the photo's size: float32 (height, width) in [0, 1]."""
-        return upsample_heat(self.crack_heat, self.photo.size)
+        return fit_heat(self.crack_heat, self.photo.size)
 
     def heat_of(self, heat_map: str) -> FloatArray:
         """The heat to draw as ``heat_map``, one of ``config.HEAT_MAPS``, at its own size.
@@ -105,12 +113,73 @@ class Inspector:
         """The card of the weights."""
         return self.classifier.card
 
-    def inspect(self, photo: str | Path | bytes | Photo) -> Inspection:
+    def inspect(
+        self,
+        photo: str | Path | bytes | Photo,
+        *,
+        scan: bool = False,
+        progress: Progress | None = None,
+    ) -> Inspection:
         """Look at a photo: a path, the bytes of an image file, or a decoded ``Photo``.
 
-        One forward pass. A large photo is seen larger, and judged by its strongest window.
+        One forward pass. A large photo is seen larger, and judged by its strongest window. With
+        ``scan`` it is searched at its own resolution besides, which takes a forward pass for every
+        megapixel or so; ``progress`` hears of it as ``search`` has it.
         Raises ``PhotoError`` where it is no usable photo.
         """
+        inspection = self._look(photo)
+        return self.search(inspection, progress) if scan else inspection
+
+    def search(self, inspection: Inspection, progress: Progress | None = None) -> Inspection:
+        """The photo of an inspection searched at its own resolution; see ``scan``.
+
+        ``progress`` is called with the pixels seen and those to see; what it raises ends the
+        search, and is raised on. A photo that one forward pass sees well enough is left as it is.
+        """
+        scan = self.begin_scan(inspection)
+        try:
+            while not scan.finished:
+                scan.step()
+                if progress:
+                    progress(scan.done_px, scan.total_px)
+        finally:
+            scan.release_memory()
+        return self.finish_scan(inspection, scan)
+
+    def begin_scan(self, inspection: Inspection) -> Scan:
+        """The search of an inspection's photo, for who wants to do its steps himself."""
+        return Scan(self.classifier, inspection.photo.pixels)
+
+    def finish_scan(self, inspection: Inspection, scan: Scan) -> Inspection:
+        """What the inspection became by a scan that is ``finished``.
+
+        From the evidence of each scale is taken what chance may have added to it
+        (``Classifier.allowance``). Then the strongest window of any decides, so that a search can
+        find a crack and never takes one back. With weights that have nothing fitted for it, the
+        verdict stays that of the one forward pass.
+        """
+        if not scan.evidence:
+            return inspection
+        classifier, cells_once = self.classifier, inspection.heat.size
+        evidence = [
+            found - np.float32(classifier.allowance(found, cells_once)) for found in scan.evidence
+        ]
+        probability = inspection.probability
+        if self.card.window_scale and self.card.window_scale.deduction is not None:
+            log_odds = max(classifier.window_log_odds(found) for found in evidence)
+            probability = max(probability, float(np.exp(-np.logaddexp(0.0, -log_odds))))
+        heats = (to_heat(found, self.card.heat_scale) for found in evidence)
+        scales = (inspection.heat, *heats)
+        return replace(
+            inspection,
+            verdict=classifier.verdict(probability),
+            probability=probability,
+            heat=join_scales(scales),
+            scales=scales,
+            seconds=inspection.seconds + scan.seconds,
+        )
+
+    def _look(self, photo: str | Path | bytes | Photo) -> Inspection:
         start = time.perf_counter()
         photo = _to_photo(photo)
         large = large_input_size(photo.size) if self.card.window_scale else None
@@ -142,7 +211,9 @@ _shared: Inspector | None = None
 _loading = Lock()
 
 
-def inspect(photo: str | Path | bytes | Photo) -> Inspection:
+def inspect(
+    photo: str | Path | bytes | Photo, *, scan: bool = False, progress: Progress | None = None
+) -> Inspection:
     """``Inspector.inspect`` with one inspector for the whole process, loaded at the first call.
 
     Raises ``PhotoError`` for the photo, ``WeightsError`` or ``CrackError`` for the model.
@@ -151,4 +222,4 @@ def inspect(photo: str | Path | bytes | Photo) -> Inspection:
     with _loading:
         if _shared is None:
             _shared = Inspector.load()
-    return _shared.inspect(photo)
+    return _shared.inspect(photo, scan=scan, progress=progress)

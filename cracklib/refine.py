@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator, Sequence
+from itertools import pairwise, product
+
 import cv2
 import numpy as np
 
@@ -18,7 +22,9 @@ _WINDOW_CELLS = 29
 _BLACK = 8.0
 """Grey levels that count for nothing, so that noise in the dark is no contrast."""
 _RIDGE_SIGMAS_PX = (1, 2, 3, 5)
-_RIDGE_FULL = 200.0
+_RIDGE_FULL, _FINE_RIDGE_FULL = 200.0, 60.0
+"""Curvature that counts in full, as seen at once and at the finer scales of a search, where what
+is left to find is faint."""
 _RIDGE_SHARE = 0.6
 _JOINT_PX = (40, 160)
 """Straight lines begin to count as joints at the first length and fully do at the second."""
@@ -27,6 +33,11 @@ _JOINT_WEIGHT = 0.6
 _HEAT_POWER = 0.4
 _MIDDLE = 0.4
 """The product that is drawn as half heat: few cracks reach 0.6, and no colours are to lie idle."""
+_TILE_PX = 1024
+_HALO_PX = 128
+"""Of what a tile sees beside itself: more than half of the surroundings."""
+_TRACED = 0.005
+"""Heat that comes to no more than 0.08, where ``measurement`` ends a crack, whatever the pixels."""
 
 
 def refine_heat(pixels: Pixels, heat: FloatArray) -> FloatArray:
@@ -45,17 +56,101 @@ def refine_heat(pixels: Pixels, heat: FloatArray) -> FloatArray:
     photo is taken as it is. Returns float32 in [0, 1] of the size that lines were looked for at;
     ``upsample_heat`` brings it to the photo's.
     """
+    small = _seen_for(pixels, heat)
+    return _refine(small, upsample_heat(heat, small.shape[:2]), straight_lines(small))
+
+
+def refine_scales(pixels: Pixels, heats: Sequence[FloatArray]) -> FloatArray:
+    """The heat of a photo that was searched at several scales, refined at each of them.
+
+    ``pixels`` is uint8 RGB (height, width, 3); ``heats``, from the coarsest to the finest, are as
+    for ``refine_heat``. Each place has the most that any scale gives it: a wide crack is seen whole
+    from afar, a hairline from near. Straight lines are those of the coarsest scale, for from near
+    any crack has straight pieces. Returns float32 in [0, 1] of the size of the finest scale.
+
+    The finer scales are done in tiles, and where there is no heat not at all.
+    """
+    small = _seen_for(pixels, heats[0])
+    lines = straight_lines(small)
+    refined = _refine(small, upsample_heat(heats[0], small.shape[:2]), lines)
+    for heat in heats[1:]:
+        at_scale = _seen_for(pixels, heat)
+        coarser, size = refined, at_scale.shape[:2]
+        refined = np.empty(size, np.float32)
+        for tile, seen in _tiles(size):
+            refined[tile] = _part(coarser, size, tile)
+            heat_seen = _part(heat, size, seen)
+            if heat_seen.max() > _TRACED:
+                lines_seen = _part(lines, size, seen)
+                found = _refine(at_scale[seen], heat_seen, lines_seen, _FINE_RIDGE_FULL)
+                inner = tuple(
+                    slice(a.start - b.start, a.stop - b.start)
+                    for a, b in zip(tile, seen, strict=True)
+                )
+                np.maximum(refined[tile], found[inner], out=refined[tile])
+    return refined
+
+
+def _seen_for(pixels: Pixels, heat: FloatArray) -> Pixels:
+    """The photo at the size that lines are looked for at."""
     height, width = pixels.shape[:2]
-    shrink = min(1.0, max(_SIDE_PX, STRIDE * min(heat.shape)) / min(height, width))
-    size = max(1, round(height * shrink)), max(1, round(width * shrink))
-    small = cv2.resize(pixels, size[::-1], interpolation=cv2.INTER_AREA) if shrink < 1 else pixels
+    cells = min(heat.shape)
+    if min(height, width) <= max(_SIDE_PX, STRIDE * (cells + 1) - 1):
+        return pixels
+    shrink = max(_SIDE_PX, STRIDE * cells) / min(height, width)
+    size = max(1, round(width * shrink)), max(1, round(height * shrink))
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _refine(
+    pixels: Pixels, heat: FloatArray, lines: FloatArray, ridge_full: float = _RIDGE_FULL
+) -> FloatArray:
+    """All of one size."""
     # Mortar, brick and paint are lit in at least one channel; the inside of a crack is in none.
-    brightness = small.max(axis=2)
-    ridges = np.sqrt(dark_ridges(brightness))
+    brightness = pixels.max(axis=2)
+    ridges = np.sqrt(dark_ridges(brightness, ridge_full))
     likeness = (1 - _RIDGE_SHARE) * darkness(brightness) + _RIDGE_SHARE * ridges
-    likeness *= 1 - _JOINT_WEIGHT * straight_lines(small)
-    refined: FloatArray = (likeness * upsample_heat(heat, size) ** _HEAT_POWER) ** 2
+    likeness *= 1 - _JOINT_WEIGHT * lines
+    refined: FloatArray = (likeness * heat**_HEAT_POWER) ** 2
     return refined / (refined + _MIDDLE**2)
+
+
+_Region = tuple[slice, slice]
+
+
+def _tiles(size: tuple[int, int]) -> Iterator[tuple[_Region, _Region]]:
+    """Tiles of about one size, and what each has to see for it."""
+    rows, columns = (
+        [slice(*ends) for ends in pairwise(side * n // count for n in range(count + 1))]
+        for side, count in ((side, -(-side // _TILE_PX)) for side in size)
+    )
+    for tile in product(rows, columns):
+        seen = tuple(
+            slice(max(0, part.start - _HALO_PX), min(part.stop + _HALO_PX, side))
+            for part, side in zip(tile, size, strict=True)
+        )
+        yield tile, (seen[0], seen[1])
+
+
+def _part(values: FloatArray, size: tuple[int, int], region: _Region) -> FloatArray:
+    """``upsample_heat(values, size)[region]``, and no more of it."""
+    crop, offsets, scales = [], [], []
+    for side, have, want in zip(region, values.shape, size, strict=True):
+        scale = have / want
+        first = (side.start + 0.5) * scale - 0.5
+        start = max(0, math.floor(first) - 1)
+        # OpenCV takes no more than 32,767 of them, and a photo may be a strip of any length.
+        crop.append(slice(start, math.ceil((side.stop + 0.5) * scale) + 1))
+        offsets.append(first - start)
+        scales.append(scale)
+    part = cv2.warpAffine(
+        values[tuple(crop)],
+        np.array([[scales[1], 0, offsets[1]], [0, scales[0], offsets[0]]]),
+        (region[1].stop - region[1].start, region[0].stop - region[0].start),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    return np.asarray(part, np.float32)
 
 
 def darkness(brightness: Pixels) -> FloatArray:
@@ -77,12 +172,12 @@ def darkness(brightness: Pixels) -> FloatArray:
     return _smoothed(np.clip(darker, 0, 1))
 
 
-def dark_ridges(brightness: Pixels) -> FloatArray:
+def dark_ridges(brightness: Pixels, full: float = _RIDGE_FULL) -> FloatArray:
     """How much each pixel is the bottom of a dark valley, at the width where it is most.
 
     The larger eigenvalue of the Hessian of scale space, with Lindeberg's normalisation for ridges
-    (Lindeberg 1998, https://doi.org/10.1023/A:1008097225773, gamma 3/4). uint8 (height, width) in,
-    float32 of the same shape in [0, 1] out.
+    (Lindeberg 1998, https://doi.org/10.1023/A:1008097225773, gamma 3/4), as a share of ``full``.
+    uint8 (height, width) in, float32 of the same shape in [0, 1] out.
     """
     strongest = np.zeros(brightness.shape, np.float32)
     for sigma in _RIDGE_SIGMAS_PX:
@@ -92,7 +187,7 @@ def dark_ridges(brightness: Pixels) -> FloatArray:
         )
         larger = (xx + yy) / 2 + np.hypot((xx - yy) / 2, xy)
         strongest = np.maximum(strongest, larger * sigma**1.5)
-    return _smoothed(np.clip(strongest / _RIDGE_FULL, 0, 1))
+    return _smoothed(np.clip(strongest / full, 0, 1))
 
 
 def straight_lines(pixels: Pixels) -> FloatArray:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import get_args
 
-from cracklib.calibration import SCENES
+from cracklib.calibration import SCENES, SQUARE_PX
 from cracklib.config import INPUT_SIZE, LARGE_INPUT_SIDE_PX
 from cracklib.recipes import VAL_PER_CLASS, Recipe, Trainable, resolve_recipe
 
@@ -35,12 +35,13 @@ def estimate_s(recipe: Recipe, n_train: int, n_val: int, speed: Speed) -> float:
         views += 2 * recipe.mix.pairs + recipe.mix.mosaics
     sets = [(side_px / INPUT_SIZE[0]) ** 2 for side_px in recipe.sides_px]
     epochs = [sets[epoch % len(sets)] for epoch in range(recipe.epochs)]
-    scenes = 2 * min(SCENES, n_val) * (LARGE_INPUT_SIDE_PX / INPUT_SIZE[0]) ** 2
+    scenes = 4 * min(SCENES, n_val) * (LARGE_INPUT_SIDE_PX / INPUT_SIZE[0]) ** 2
+    from_afar = n_val * (SQUARE_PX / INPUT_SIZE[0]) ** 2
     return (
         speed.start_s
         + speed.features_s * (views * sum(sets) + watched)
         + speed.step_s * (views * sum(epochs) + watched * recipe.epochs / 3)
-        + speed.calibrate_s * (n_val + scenes)
+        + speed.calibrate_s * (n_val + from_afar + scenes)
     )
 
 

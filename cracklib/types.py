@@ -84,12 +84,18 @@ class WindowScale:
     """How the strongest window of a large photo is read: ``slope * evidence + offset`` in log-odds.
 
     Of many windows one is always the strongest, in a sound wall too; fitted on validation photos
-    set into larger pictures, so that more windows don't mean more false alarms (Platt 1999).
+    set into larger pictures, so that more windows don't mean more false alarms (Platt 1999). A
+    photo that is searched at its own resolution has yet more, of which the strongest would be
+    stronger by chance alone: ``deduction`` times that is taken from the evidence. Without it, what
+    a search finds has no say.
     """
 
     slope: float
     offset: float
+    deduction: float | None = None
 
     def __post_init__(self) -> None:
         if not self.slope > 0:
             raise ValueError(f"slope must be above 0, not {self.slope}")
+        if self.deduction is not None and not self.deduction >= 0:
+            raise ValueError(f"deduction must be 0 or more, not {self.deduction}")

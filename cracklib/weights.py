@@ -326,6 +326,7 @@ def _check_types(card: ModelCard) -> None:
     finite = [card.temperature, card.heat_scale.low, card.heat_scale.high]
     if card.window_scale is not None:
         finite += [card.window_scale.slope, card.window_scale.offset]
+        finite += [] if card.window_scale.deduction is None else [card.window_scale.deduction]
     if not (
         all(isinstance(text, str) for text in texts)
         and all(isinstance(number, int | float) for number in [*numbers, *finite])

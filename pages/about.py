@@ -15,8 +15,10 @@ with st.container(width=760):
     st.markdown(
         """
 A neural network (VGG16) looks once at your photo, squeezed to 224 × 224 pixels; at one of more than
-448 pixels it looks at more than twice as many. It gives two things: the probability that the photo
-shows a crack, and for each place in the picture how much that place speaks for one.
+448 pixels it looks at more than twice as many, and one of 2 megapixels or more it then searches
+piece by piece in the photo's own pixels, for cracks too thin to be seen in the whole. It gives two
+things: the probability that the photo shows a crack, and for each place in the picture how much
+that place speaks for one.
 """
     )
 
@@ -42,7 +44,7 @@ verdict is “Crack found”.
   a coarse grid, smoothed, that shows about where to look. Its colours are evidence for a crack, in
   log-odds: 0 is undecided, and +2.3 is odds of ten to one. Averaged over a small photo it is the
   log-odds of the probability; a large photo is judged by the third of it, in height and width, that
-  speaks most for a crack.
+  speaks most for a crack, or by the piece of that kind that stands out most in the search.
 - **Crack** follows the crack itself: it is that evidence times how much each pixel looks like a
   crack, darker than its surroundings or the bottom of a dark valley, and no long straight joint. It
   can't show what the network has no evidence for, and near a crack a dark joint can glow with it.

@@ -10,6 +10,7 @@ from ui.feedback import show_feedback
 from ui.model import load_inspector, show_model_in_use
 from ui.navigation import require_router
 from ui.result import show_result
+from ui.scan import show_scan
 from ui.ways_in import show_ways_in
 
 require_router()
@@ -24,6 +25,7 @@ with st.spinner("Inspecting …"):
 show_model_in_use()
 if problem := session.problem():
     st.error(problem, icon=":material/error:")
+show_scan(inspector)
 if result := session.result():
     show_result(result)
     show_cracks(result)

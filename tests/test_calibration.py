@@ -3,10 +3,18 @@
 import numpy as np
 import pytest
 
-from cracklib.calibration import SCENE_GRID, SCENES, SQUARE_PX, make_scene, plan_scenes
+from cracklib.calibration import (
+    SCENE_GRID,
+    SCENES,
+    SQUARE_PX,
+    fit_deduction,
+    make_scene,
+    plan_scenes,
+)
 from cracklib.dataset import LabelledFile
 from cracklib.photo import encode_png, read_photo
 from cracklib.preprocess import resize_to_input
+from cracklib.types import WindowScale
 
 
 @pytest.fixture
@@ -55,3 +63,20 @@ def test_all_photos_of_a_scene_are_in_its_picture(files):
     assert pixels.shape == (336, 336, 3)
     dark = pixels[..., 0] < 100
     assert dark.sum() == 112 * 112
+
+
+def test_a_deduction_keeps_sound_scenes_sound_and_finds_what_one_look_does_not(files):
+    """From near, chance alone makes a sound scene look cracked."""
+    scenes = [scene for scene in plan_scenes(files) if scene.files[0].source == "brick"]
+    strengths = [np.array([[-4.0, 0], [20.0 if scene.label else 6.0, 4.0]]) for scene in scenes]
+    scale = fit_deduction(WindowScale(1.0, 0.0), strengths, scenes)
+    assert scale.deduction is not None
+    assert 6.0 - 4.0 * scale.deduction < 0 < 20.0 - 4.0 * scale.deduction
+
+
+def test_sound_scenes_that_look_cracked_from_near_leave_a_search_no_say(files):
+    scenes = [scene for scene in plan_scenes(files) if scene.files[0].source == "brick"]
+    strengths = [np.array([[4.0 if scene.label else -4.0, 0], [90.0, 1.0]]) for scene in scenes]
+    scale = fit_deduction(WindowScale(1.0, 0.0), strengths, scenes)
+    assert scale.deduction is not None
+    assert 90.0 - scale.deduction < 0

@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 
 from cracklib.__main__ import main
+from cracklib.classifier import Classifier
 from cracklib.errors import TrainingError
 from cracklib.photo import encode_png, read_photo
 from cracklib.pipeline import Inspector
 from cracklib.recipes import RECIPES, resolve_recipe
 from cracklib.scale import render_marker
 from cracklib.types import Photo
+from tests.tiny import TINY_HEAD, make_card, tiny_dense_engine
 
 
 @pytest.fixture(autouse=True)
@@ -311,3 +313,29 @@ def test_a_reader_that_goes_away_gets_no_traceback(bundled_weights):
         process.stdout.readline()
         process.stdout.close()
         assert process.stderr.read() == ""
+
+
+@pytest.fixture
+def thin_line(tmp_path, save_photo, monkeypatch):
+    """A wall of 1500x1600 px with a line of 10, which one look can't make out, and a network that
+    finds dark places.
+    """
+    dense = Inspector(Classifier(tiny_dense_engine, TINY_HEAD, make_card()))
+    monkeypatch.setattr(Inspector, "load", lambda path=None: dense)
+    pixels = np.full((1500, 1600, 3), 150, np.uint8)
+    pixels[704:714, 400:800] = 0
+    return str(save_photo(Photo(pixels), tmp_path / "line.png"))
+
+
+def test_a_scan_searches_a_large_photo(thin_line, capsys):
+    for options, searched in (([], False), (["--scan"], True)):
+        assert main(["inspect", thin_line, "--json", *options]) == 0
+        [record] = json.loads(capsys.readouterr().out)
+        assert record["searched"] == searched
+
+
+def test_a_scan_measures_what_one_look_does_not_see(thin_line, capsys):
+    assert main(["measure", thin_line]) == 0
+    assert "Nothing to measure" in capsys.readouterr().out
+    assert main(["measure", thin_line, "--scan"]) == 0
+    assert "Nothing to measure" not in capsys.readouterr().out

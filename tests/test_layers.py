@@ -13,7 +13,7 @@ LAYERS = [
     | {"check_set", "faithfulness", "recipes", "refine", "samples", "synthesis", "views"}
     | {"centreline", "export", "measured", "region_view", "regions", "scale", "widths"},
     {"calibration", "cam", "classifier", "engines", "features", "model", "timing", "training"}
-    | {"weights"},
+    | {"scan", "weights"},
     {"__main__", "comparison", "evaluation", "jobs", "measurement", "pipeline", "store"},
     {"__init__"},
 ]

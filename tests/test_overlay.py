@@ -7,6 +7,7 @@ from matplotlib import colormaps
 from cracklib.overlay import (
     COLORMAPS,
     colormap_table,
+    fit_heat,
     render_overlay,
     render_swatch,
     upsample_heat,
@@ -158,3 +159,19 @@ def test_swatch_runs_from_the_coldest_colour_to_the_hottest():
     assert (swatch[:, 0] == colormap_table("magma")[0]).all()
     assert (swatch[:, -1] == colormap_table("magma")[255]).all()
     np.testing.assert_array_equal(render_swatch("jet")[0], colormap_table("jet"))
+
+
+def test_a_line_of_one_pixel_is_still_seen_from_afar():
+    heat = np.zeros((300, 400), np.float32)
+    heat[:, 123] = 0.7
+    fitted = fit_heat(heat, (30, 41))
+    assert fitted.shape == (30, 41)
+    assert (fitted[:, 12] == np.float32(0.7)).all()
+    assert (fitted[:, :10] == 0).all()
+    assert (fitted[:, 16:] == 0).all()
+
+
+def test_heat_fits_larger_pictures_and_its_own_size():
+    heat = np.random.default_rng(0).random((14, 14), np.float32)
+    np.testing.assert_array_equal(fit_heat(heat, (90, 60)), upsample_heat(heat, (90, 60)))
+    assert fit_heat(heat, (14, 14)) is heat

@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cracklib.refine import dark_ridges, darkness, refine_heat, straight_lines
+from cracklib import refine
+from cracklib.refine import dark_ridges, darkness, refine_heat, refine_scales, straight_lines
 from cracklib.synthesis import render_crack, render_wall
 
 EVERYWHERE = np.ones((14, 14), np.float32)
@@ -118,3 +119,26 @@ def test_any_photo_gives_heat_between_0_and_1(height, width, cells, seed):
     refined = refine_heat(pixels, rng.random((cells, cells), np.float32))
     assert refined.shape == (height, width)
     assert 0.0 <= refined.min() <= refined.max() <= 1.0
+
+
+def test_tiles_of_a_search_hardly_show(monkeypatch):
+    rng = np.random.default_rng(2)
+    pixels, mask = render_crack(render_wall(rng, (1000, 1100), "concrete"), rng, width_px=1.0)
+    heats = [np.full((18, 20), 0.3, np.float32), np.full((62, 68), 0.8, np.float32)]
+    whole = refine_scales(pixels, heats)
+    assert whole.shape == (1000, 1100)
+    assert (whole[mask] >= 0.25).mean() > 0.5
+    monkeypatch.setattr(refine, "_TILE_PX", 300)
+    np.testing.assert_allclose(refine_scales(pixels, heats), whole, atol=0.03)
+
+
+def test_each_place_has_the_most_of_any_scale():
+    pixels = wall((900, 900))
+    pixels[:, 300:304] = 20
+    pixels[:, 600:604] = 20
+    left, right = np.zeros((21, 21), np.float32), np.zeros((56, 56), np.float32)
+    left[:, :12], right[:, 30:] = 1.0, 1.0
+    refined = refine_scales(pixels, [left, right])
+    assert refined[100:800, 302].min() > 0.1
+    assert refined[100:800, 602].min() > 0.1
+    assert refined[:, 800:].max() < 0.01

@@ -154,6 +154,8 @@ def test_card_json_round_trip():
     assert ModelCard.from_json(card.to_json()) == card
     windowed = make_card(window_scale=WindowScale(0.7, -2.0))
     assert ModelCard.from_json(windowed.to_json()) == windowed
+    searched = make_card(window_scale=WindowScale(0.7, -2.0, deduction=4.0))
+    assert ModelCard.from_json(searched.to_json()) == searched
 
 
 def test_a_card_from_before_windows_is_read():
@@ -162,8 +164,22 @@ def test_a_card_from_before_windows_is_read():
     assert ModelCard.from_json(json.dumps(values)).window_scale is None
 
 
+def test_a_card_from_before_searches_is_read():
+    values = json.loads(make_card(window_scale=WindowScale(0.7, -2.0)).to_json())
+    del values["window_scale"]["deduction"]
+    assert ModelCard.from_json(json.dumps(values)).window_scale == WindowScale(0.7, -2.0)
+
+
 @pytest.mark.parametrize(
-    "scale", [{"slope": 0, "offset": 1}, {"slope": 1, "offset": "far"}, {"slope": 1}, [1, 2]]
+    "scale",
+    [
+        {"slope": 0, "offset": 1},
+        {"slope": 1, "offset": "far"},
+        {"slope": 1},
+        [1, 2],
+        {"slope": 1, "offset": 0, "deduction": -1},
+        {"slope": 1, "offset": 0, "deduction": "much"},
+    ],
 )
 def test_a_card_with_a_broken_window_scale_is_refused(encoded, scale):
     values = json.loads(make_card().to_json()) | {"window_scale": scale}

@@ -15,6 +15,14 @@ def tiny_engine(batch):
     return np.stack([np.maximum(-grey, 0), np.maximum(grey, 0)], axis=-1) / np.float32(64)
 
 
+def tiny_dense_engine(batch):
+    """As ``tiny_engine``, but a cell for 16 pixels of any photo: (n, rows, columns, 2)."""
+    rows, columns = (side // 16 for side in batch.shape[1:3])
+    cells = batch[:, : rows * 16, : columns * 16].mean(-1)
+    grey = cells.reshape(len(batch), rows, 16, columns, 16).mean((2, 4))
+    return np.stack([np.maximum(-grey, 0), np.maximum(grey, 0)], axis=-1) / np.float32(64)
+
+
 TINY_HEAD = {
     "predictions/kernel": np.array([[0.0, 4.0], [1.0, 0.0]], np.float32),
     "predictions/bias": np.array([0.5, 0.0], np.float32),

@@ -8,7 +8,7 @@ import numpy as np
 import streamlit as st
 
 from cracklib.faithfulness import STEPS, Faithfulness, measure_faithfulness
-from cracklib.overlay import upsample_heat
+from cracklib.overlay import fit_heat
 from cracklib.pipeline import Inspection, Inspector
 from cracklib.types import Photo, Pixels
 from ui.errors import errors_told
@@ -54,7 +54,7 @@ def _measure(result: Result, inspector: Inspector, heat_map: str) -> Faithfulnes
         return inspector.inspect(Photo(pixels)).probability
 
     height, width = result.pixels.shape[:2]
-    heat = upsample_heat(result.inspection.heat_of(heat_map), (height, width))
+    heat = fit_heat(result.inspection.heat_of(heat_map), (height, width))
     return measure_faithfulness(probability_of, result.pixels, heat)
 
 

@@ -14,6 +14,7 @@ from cracklib.overlay import COLORMAPS, render_swatch
 from cracklib.photo import encode_png
 from cracklib.pipeline import Inspection
 from ui.cracks import measure_with_ruler
+from ui.scan import scan_in_link
 from ui.session import Result
 from ui.viewer import show_viewer
 
@@ -170,7 +171,7 @@ def _show_link(result: Result, chosen: dict[str, float | str]) -> None:
         st.markdown("A photo of your own is not kept on the server, so it has no link.")
         return
     changed = {key: value for key, value in chosen.items() if value != DEFAULTS[key]}
-    query = urlencode(result.link | changed)
+    query = urlencode(result.link | changed | scan_in_link())
     st.markdown("Whoever opens this link sees the same photo, drawn the same way.")
     st.code((st.context.url or "") + (f"?{query}" if query else ""), language=None, wrap_lines=True)
 

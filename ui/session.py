@@ -105,6 +105,13 @@ def result() -> Result | None:
     return st.session_state.get("result")
 
 
+def show(inspection: Inspection) -> None:
+    """Put another inspection of the photo shown in the place of the one that is there."""
+    shown = result()
+    if shown and shown.inspection is not inspection:
+        st.session_state.result = replace(shown, inspection=inspection)
+
+
 def problem() -> str | None:
     """Why the latest request failed, if it did."""
     return st.session_state.get("problem")

@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 START_TIMEOUT_S = 60
 TIMEOUT_MS = 30_000
 
+SEARCHING = ".st-key-scan-progress"
 _CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
 
 # The heat as the viewer draws it: its pixels, and how they are blended with the photo.
@@ -86,9 +87,10 @@ def running_chromium():
 
 
 def wait_for_result(page: Page, name: str):
-    """Wait until the photo called ``name`` is shown and nothing is running."""
+    """Wait until the photo called ``name`` is shown, searched if it is large, and nothing runs."""
     expect(page.locator(".st-key-result")).to_contain_text(name, timeout=TIMEOUT_MS)
     expect(page.locator(f'.viewer[data-shown] .stage[aria-label*="{name},"]')).to_be_visible()
+    expect(page.locator(SEARCHING)).to_have_count(0, timeout=TIMEOUT_MS)
     wait_until_idle(page)
 
 

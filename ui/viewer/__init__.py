@@ -19,9 +19,9 @@ import numpy as np
 import streamlit as st
 from streamlit.runtime import get_instance
 
-from cracklib.overlay import COLORMAPS, colormap_table
+from cracklib.overlay import COLORMAPS, colormap_table, fit_heat
 from cracklib.scale import Scale, scale_from_points
-from ui.session import Result
+from ui.session import DISPLAY_SIDE_PX, Result
 
 _FOLDER = Path(__file__).parent
 _KEY = "viewer"
@@ -59,7 +59,7 @@ def show_viewer(
 
     inspection = result.inspection
     height, width = inspection.photo.size
-    heat_height, heat_width = inspection.heat_of(heat_map).shape
+    heat_height, heat_width = _layer_size(inspection.heat_of(heat_map).shape)
     photo_id = _photo_id(result)
     focus = st.session_state.get(_FOCUS)
     _mount(
@@ -110,10 +110,18 @@ def _photo_id(result: Result) -> str:
     return sha256(result.jpeg).hexdigest()[:16]
 
 
+def _layer_size(size: tuple[int, int]) -> tuple[int, int]:
+    """Of heat of ``size``: that of a searched photo is as large as the photo."""
+    shrink = min(1.0, DISPLAY_SIDE_PX / max(size))
+    return round(size[0] * shrink), round(size[1] * shrink)
+
+
 def _heat_layer(result: Result, heat_map: str) -> bytes:
     """8 bits a cell, deflated; made once for each result and map."""
     if heat_map not in result.heat_layers:
-        heat = np.rint(result.inspection.heat_of(heat_map) * 255).astype(np.uint8)
+        heat = result.inspection.heat_of(heat_map)
+        heat = fit_heat(heat, _layer_size(heat.shape))
+        heat = np.rint(heat * 255).astype(np.uint8)
         result.heat_layers[heat_map] = zlib.compress(heat.tobytes(), level=1)
     return result.heat_layers[heat_map]
 

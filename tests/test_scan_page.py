@@ -1,0 +1,103 @@
+"""The search of large photos on the inspect page, with the tiny network."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from cracklib.classifier import Classifier
+from cracklib.photo import encode_png
+from cracklib.pipeline import Inspector
+from tests.tiny import TINY_HEAD, make_card, tiny_dense_engine
+from ui.model import bundled_inspector
+from ui.own_folder import store
+
+APP = str(Path(__file__).resolve().parent.parent / "streamlit_app.py")
+
+
+@pytest.fixture
+def app(monkeypatch, tmp_path):
+    """The app with the tiny network; a search takes many runs of its fragment."""
+    inspector = Inspector(Classifier(tiny_dense_engine, TINY_HEAD, make_card()))
+    monkeypatch.setattr(Inspector, "load", lambda: inspector)
+    monkeypatch.setenv("CRACKLIB_STORE", str(tmp_path / "store"))
+    for cache in (bundled_inspector, store):
+        cache.clear()
+    yield AppTest.from_file(APP, default_timeout=60)
+    for cache in (bundled_inspector, store):
+        cache.clear()
+
+
+def speck(height, width):
+    """A wall with a dark spot of 16 px, in PNG."""
+    pixels = np.full((height, width, 3), 150, np.uint8)
+    pixels[320:336, 480:496] = 0
+    return encode_png(pixels)
+
+
+def upload(app, data):
+    app.file_uploader[0].set_value(("wall.png", data, "image/png")).run()
+
+
+def search(app):
+    """What the page's fragment does by the clock, which the tester has none of."""
+    scan = app.session_state["search"].scan
+    while not scan.finished:
+        scan.step()
+    app.run()
+
+
+def labels(app):
+    return [button.label for button in app.button]
+
+
+def searched(app):
+    return bool(app.session_state["result"].inspection.scales)
+
+
+def test_a_large_photo_is_searched_by_itself_and_a_smaller_one_when_asked(app):
+    app.run()
+    assert not searched(app)
+    assert "Cancel" not in labels(app), "the sample is small"
+    upload(app, speck(1500, 1600))
+    assert "Cancel" in labels(app)
+    assert not searched(app), "the first result is shown at once"
+    search(app)
+    assert searched(app)
+    upload(app, speck(900, 1200))
+    assert "Cancel" not in labels(app)
+    app.button_group(key="scan").set_value("On").run()
+    search(app)
+    assert searched(app)
+
+
+def test_the_switch_shows_either_result_without_another_pass(app):
+    app.run()
+    upload(app, speck(1500, 1600))
+    search(app)
+    classifier = bundled_inspector().classifier
+    before = classifier.forward_passes
+    app.button_group(key="scan").set_value("Off").run()
+    assert not searched(app)
+    app.button_group(key="scan").set_value("Automatic").run()
+    assert searched(app)
+    assert classifier.forward_passes == before
+
+
+def test_cancel_ends_the_search_and_keeps_the_first_result(app):
+    app.run()
+    upload(app, speck(1500, 1600))
+    [cancel] = [button for button in app.button if button.label == "Cancel"]
+    cancel.click().run()
+    assert app.button_group(key="scan").value == "Off"
+    assert "Cancel" not in labels(app)
+    assert "Cancel" not in labels(app)
+
+
+def test_the_link_keeps_the_switch(app):
+    app.query_params["scan"] = "Off"
+    app.run()
+    upload(app, speck(1500, 1600))
+    assert app.button_group(key="scan").value == "Off"
+    assert "Cancel" not in labels(app)
