@@ -68,12 +68,7 @@ def inspect(arguments: argparse.Namespace) -> int:
         overlay = _write_overlay(inspection, arguments) if arguments.out else None
         records.append(_record(target, inspection, overlay))
         if not arguments.json:
-            verdict = inspection.verdict.replace("_", " ")
-            print(
-                f"{target}: {verdict}, probability of a crack {inspection.probability:.3f}, "
-                f"{inspection.seconds:.2f} s",
-                flush=True,
-            )
+            print(f"{target}: {_in_words(inspection)}, {inspection.seconds:.2f} s", flush=True)
     if arguments.json:
         print(json.dumps(records, indent=2, ensure_ascii=False))
     return 1 if errors else 0
@@ -98,8 +93,7 @@ def measure(arguments: argparse.Namespace) -> int:
     for path, to_values in ((arguments.geojson, to_geojson), (arguments.coco, to_coco)):
         if path:
             _write_text(path, _to_json(to_values(regions, photo.name, photo.size, scale)))
-    verdict = inspection.verdict.replace("_", " ")
-    print(f"{arguments.photo}: {verdict}, probability of a crack {inspection.probability:.3f}")
+    print(f"{arguments.photo}: {_in_words(inspection)}")
     if regions:
         print(render_regions(regions, scale))
         if scale:
@@ -270,12 +264,23 @@ def _write_text(path: Path, text: str) -> None:
         ) from error
 
 
+def _in_words(inspection: Inspection) -> str:
+    """The verdict, how sure it is, and what makes it unsure."""
+    verdict = inspection.verdict.replace("_", " ")
+    told = f"{verdict}, probability of a crack {inspection.probability:.3f}"
+    if not inspection.doubts:
+        return told
+    reasons = " ".join(f"{doubt.reason} {doubt.advice}" for doubt in inspection.doubts)
+    return f"{told}, unsure: {reasons.rstrip('.')}"
+
+
 def _record(target: str | Path, inspection: Inspection, overlay: Path | None) -> dict[str, Any]:
     height, width = inspection.photo.size
     return {
         "photo": str(target),
         "verdict": inspection.verdict,
         "probability": inspection.probability,
+        "doubts": [doubt.kind for doubt in inspection.doubts],
         "height_px": height,
         "width_px": width,
         "searched": bool(inspection.scales),

@@ -19,6 +19,7 @@ from cracklib.config import (
     HEAT_MAPS,
     INPUT_SIZE,
 )
+from cracklib.doubts import Doubt, find_doubts
 from cracklib.overlay import fit_heat, render_overlay, upsample_heat
 from cracklib.photo import decode_photo, read_photo
 from cracklib.preprocess import large_input_size, to_batch
@@ -48,6 +49,11 @@ class Inspection:
     model_name: str
     model_sha256: str
     scales: tuple[FloatArray, ...] = ()
+
+    @cached_property
+    def doubts(self) -> tuple[Doubt, ...]:
+        """Why the verdict is unsure, if it is: see ``doubts.find_doubts``."""
+        return find_doubts(self.photo.pixels)
 
     @cached_property
     def heatmap(self) -> FloatArray:

@@ -219,6 +219,13 @@ def test_garbage_upload_keeps_the_last_result_until_the_next_success(app, dark_p
     assert "sample" not in app.query_params
 
 
+def test_a_photo_too_dark_to_judge_is_unsure(app):
+    app.run()
+    upload(app, "night.png", encode_png(np.zeros((200, 300, 3), np.uint8)))
+    assert "<h2>Unsure</h2>" in verdict(app)
+    assert "too dark. Photograph it with more light." in verdict(app)
+
+
 def test_the_latest_action_wins_over_what_other_widgets_hold(app, dark_png):
     app.run()
     upload(app, "dark.png", dark_png)

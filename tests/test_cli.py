@@ -44,6 +44,14 @@ def test_one_line_a_photo(folder, capsys):
     assert crack.endswith(" s")
 
 
+def test_an_unsure_verdict_says_why(tmp_path, save_photo, capsys):
+    path = save_photo(Photo(np.zeros((64, 80, 3), np.uint8)), tmp_path / "night.png")
+    main(["inspect", str(path)])
+    assert "unsure: The photo is too dark. Photograph it with more light" in capsys.readouterr().out
+    main(["inspect", "--json", str(path)])
+    assert json.loads(capsys.readouterr().out)[0]["doubts"] == ["dark"]
+
+
 def test_folders_are_searched_in_order(folder, capsys):
     assert main(["inspect", str(folder)]) == 0
     names = [line.split(":")[0] for line in capsys.readouterr().out.splitlines()]

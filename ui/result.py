@@ -189,7 +189,11 @@ def _verdict_html(inspection: Inspection, threshold: float) -> str:
     else:
         kind, title = "clear", "No crack found"
     sentence = f"Of 100 photos scored like this one, {_how_many(probability)}."
-    if abs(probability - threshold) < _CLOSE_CALL:
+    if inspection.doubts:
+        told = " ".join(f"{doubt.reason} {doubt.advice}" for doubt in inspection.doubts)
+        sentence = f"{title}, but don't rely on it. {told}"
+        kind, title = "unsure", "Unsure"
+    elif abs(probability - threshold) < _CLOSE_CALL:
         sentence += " A close call: photograph it again, nearer and in even light."
     return f"""
 <section class="verdict {kind}" aria-label="Verdict">

@@ -1,0 +1,76 @@
+"""When not to trust a verdict: what a photo lacks for anyone to see a crack in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from cracklib.types import FloatArray, Pixels
+
+_SIDE_PX = 224
+"""Photos are judged at this on their shorter side, as the network sees them; never enlarged."""
+_LEAST_SIDE_PX = 64
+_BLUR = 0.5
+_LEAST_DETAIL = 4.0
+_DARK = 50
+_BURNT_OUT_SHARE = 0.2
+# These leave at most 2 % of the validation photos of a source in doubt; of the slabs, small crops
+# of soft photos, 5 %.
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """Why a verdict is unsure: ``reason`` and ``advice`` are a sentence each."""
+
+    kind: Literal["small", "dark", "burnt_out", "blurred"]
+    reason: str
+    advice: str
+
+
+def find_doubts(pixels: Pixels) -> tuple[Doubt, ...]:
+    """What makes a verdict on the photo, uint8 RGB (height, width, 3), unsure; mostly nothing."""
+    doubts = []
+    if min(pixels.shape[:2]) < _LEAST_SIDE_PX:
+        height, width = pixels.shape[:2]
+        reason = f"The photo is very small, {width} × {height} pixels."
+        doubts.append(Doubt("small", reason, "Go closer, or give the photo at its full size."))
+    shrink = min(1.0, _SIDE_PX / min(pixels.shape[:2]))
+    small = cv2.resize(pixels, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
+    grey = np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.float32)
+    if np.percentile(grey, 95) < _DARK:
+        doubts.append(Doubt("dark", "The photo is too dark.", "Photograph it with more light."))
+    elif (grey >= 250).mean() > _BURNT_OUT_SHARE:
+        reason = "Much of the photo is burnt out to white."
+        doubts.append(Doubt("burnt_out", reason, "Photograph it with less light, without flash."))
+    elif blur(grey) > _BLUR or detail(grey) < _LEAST_DETAIL:
+        reason = "The photo is blurred, or shows nothing with any detail."
+        doubts.append(Doubt("blurred", reason, "Hold still, focus on the wall, go closer."))
+    return tuple(doubts)
+
+
+def blur(grey: FloatArray) -> float:
+    """How little a photo, float32 (height, width), changes when it is blurred once more, in [0, 1].
+
+    Crété et al. 2007 (https://doi.org/10.1117/12.702790): of the differences between neighbours,
+    the share that a mean over 11 pixels leaves, in rows or columns, whichever is more. 0 for a
+    photo that has none.
+    """
+    left = []
+    for axis, window in ((0, (1, 11)), (1, (11, 1))):
+        differences = np.abs(np.diff(grey, axis=axis))
+        blurred = np.abs(np.diff(cv2.blur(grey, window), axis=axis))
+        lost = np.maximum(differences - blurred, 0).sum()
+        total = float(differences.sum())
+        left.append(1 - float(lost) / total if total else 0.0)
+    return max(left)
+
+
+def detail(grey: FloatArray) -> float:
+    """The variance of the Laplacian of a photo, float32 (height, width), in squared grey levels.
+
+    Pech-Pacheco et al. 2000 (https://doi.org/10.1109/ICPR.2000.903548): 0 where all is one colour.
+    """
+    return float(cv2.Laplacian(grey, cv2.CV_32F).var())
