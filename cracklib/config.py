@@ -30,7 +30,7 @@ STARTS = ("imagenet", "hed", "bundled")
 """Weights a training run can start from."""
 TRAINABLE = ("head", "block5", "block4-5")
 """Layers a training run can change."""
-RECIPES = ("default", "quick", "article", "session")
+RECIPES = ("default", "wide", "quick", "article", "session")
 OPTIMIZERS = ("adam", "sgd")
 AUGMENTATIONS = ("none", "article", "strong", "rendered")
 """How photos are changed before they are trained on; see ``recipes.Recipe``."""

@@ -85,6 +85,11 @@ class FeatureCache:
         return len(self.views)
 
     @property
+    def name(self) -> str:
+        """What the set of views is called, from its file."""
+        return self._path.stem
+
+    @property
     def labels(self) -> np.ndarray:
         """int64 (n,), indices into ``config.LABELS``."""
         return np.array([view.label for view in self.views], np.int64)

@@ -28,7 +28,9 @@ class Recipe:
     falls to 0 along a cosine, else it is constant. ``cell_weight`` is that of the loss over the
     cells known to be cracked or not beside the loss over photos. With ``class_weights`` cracked
     and uncracked photos count the same, however many of each there are. After ``patience`` epochs
-    without a lower validation loss the run ends; 0 goes on to the last.
+    without a lower validation loss the run ends; 0 goes on to the last. The weights are those of
+    the best epoch averaged with those it started from, which count ``start_share`` (WiSE-FT,
+    Wortsman et al. 2022, https://arxiv.org/abs/2109.01903).
     """
 
     name: str
@@ -48,12 +50,25 @@ class Recipe:
     mix: Mix
     class_weights: bool
     patience: int
+    start_share: float
 
     @property
     def sides_px(self) -> tuple[int, ...]:
         """Of the sets of views that the run makes; unaugmented ones of one side are the same."""
         sides = self.variants[: self.epochs]
         return tuple(dict.fromkeys(sides)) if self.augmentation == "none" else sides
+
+    @property
+    def has_wide_views(self) -> bool:
+        """Whether every epoch shows views of the size of large photos, too.
+
+        Not where the head alone is trained: it sees averages over whole photos.
+        """
+        return (
+            self.augmentation == "rendered"
+            and self.trainable != "head"
+            and self.mix.wide_pairs + self.mix.wide_mosaics > 0
+        )
 
 
 _DEFAULT = Recipe(
@@ -74,10 +89,21 @@ _DEFAULT = Recipe(
     mix=Mix(per_class_min=400, per_class_max=800, pairs=1800, mosaics=400),
     class_weights=False,
     patience=0,
+    start_share=0.0,
 )
 
 RECIPES = {
     "default": _DEFAULT,
+    "wide": replace(
+        _DEFAULT,
+        name="wide",
+        start="bundled",
+        learning_rate=3e-5,
+        epochs=4,
+        variants=(160, 224),
+        mix=replace(_DEFAULT.mix, wide_pairs=700, wide_mosaics=300),
+        start_share=0.5,
+    ),
     "quick": replace(
         _DEFAULT,
         name="quick",
@@ -116,7 +142,9 @@ RECIPES = {
         patience=5,
     ),
 }
-"""``session`` is what the training page begins with: few photos, on top of the bundled model."""
+"""``wide`` goes on from what ``default`` made. ``session`` is what the training page begins with:
+few photos, on top of the bundled model.
+"""
 
 
 def resolve_recipe(name: str, **changes: Any) -> Recipe:

@@ -30,7 +30,7 @@ _JOINT_PX = (40, 160)
 """Straight lines begin to count as joints at the first length and fully do at the second."""
 _JOINT_WIDTH_PX = 5
 _JOINT_WEIGHT = 0.6
-_HEAT_POWER = 0.4
+_HEAT_POWER = 0.3
 _MIDDLE = 0.4
 """The product that is drawn as half heat: few cracks reach 0.6, and no colours are to lie idle."""
 _TILE_PX = 1024
@@ -41,7 +41,7 @@ _TRACED = 0.005
 
 
 def refine_heat(pixels: Pixels, heat: FloatArray) -> FloatArray:
-    """Heat that follows the crack: ``heat**0.4`` times how much each pixel looks like one.
+    """Heat that follows the crack: ``heat**0.3`` times how much each pixel looks like one.
 
     The product, in [0, 1], is spread over the colours by ``product**2 / (product**2 + 0.4**2)``,
     which changes no order.

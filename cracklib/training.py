@@ -28,17 +28,17 @@ from tqdm import tqdm
 
 from cracklib.architecture import HEAD, STRIDE
 from cracklib.calibration import calibrate
-from cracklib.config import INPUT_SIZE, LABELS, engine_name
+from cracklib.config import INPUT_SIZE, LABELS, LARGE_INPUT_SIDE_PX, WINDOW_CELLS, engine_name
 from cracklib.dataset import LabelledFile, find_split
 from cracklib.engines import build_engine
 from cracklib.errors import TrainingError
-from cracklib.features import FeatureCache, split_model
+from cracklib.features import Batch, FeatureCache, split_model
 from cracklib.metrics import balanced_weights
 from cracklib.model import build_model, read_weights, start_weights
 from cracklib.recipes import VAL_PER_CLASS, Recipe
 from cracklib.types import FloatArray, Progress
-from cracklib.views import CRACK, NO_CRACK, View, plan_photos, plan_views
-from cracklib.weights import ModelCard, encode_weights, read_encoded, save_weights, sha256
+from cracklib.views import CRACK, NO_CRACK, View, plan_photos, plan_views, plan_wide_views
+from cracklib.weights import ModelCard, Weights, encode_weights, read_encoded, save_weights, sha256
 
 Report = Callable[[dict[str, Any]], None]
 """Called with plain-valued events, told apart by "event": "features", "validating" and
@@ -51,6 +51,8 @@ class StopTraining(Exception):  # noqa: N818 (as StopIteration)
     """Raised by a ``Report`` to end the run with the best of the epochs that are over."""
 
 
+WIDE_VARIANTS = 2
+"""Sets of wide views that are made and cached."""
 CRACK_EVIDENCE = 12.0
 CLEAN_EVIDENCE = -2.0
 
@@ -82,7 +84,7 @@ def train(
     model = build_model(recipe.feature_layer, weights)
     with _full_disk_told(run):
         history, stopped = _fit(model, recipe, seed, train_files, val_files, run, report)
-        encoded = encode_weights(read_weights(model))
+        encoded = encode_weights(_average(weights, read_weights(model), recipe.start_share))
         calibrated = calibrate(
             read_encoded(encoded),
             recipe.feature_layer,
@@ -120,7 +122,7 @@ def parts_of_run(recipe: Recipe) -> tuple[Callable[[], object], ...]:
     cells = np.zeros((recipe.batch_size, *(side // STRIDE for side in INPUT_SIZE)), np.int8)
     return (
         lambda: prefix.predict_on_batch(batch),
-        lambda: step(features, labels, cells)[0].numpy(),
+        lambda: step(features, labels, cells, False)[0].numpy(),
         lambda: [engine(photo[None]) for photo in batch],
     )
 
@@ -153,8 +155,26 @@ def _fit(
         FeatureCache(run / f"variant{i}.npy", _plan(recipe, train_files, seed, i), prefix, side_px)
         for i, side_px in enumerate(recipe.sides_px)
     ]
+    wide = [
+        FeatureCache(
+            run / f"wide{i}.npy",
+            plan_wide_views(train_files, recipe.mix, [seed, i]),
+            prefix,
+            LARGE_INPUT_SIDE_PX,
+        )
+        for i in range(min(WIDE_VARIANTS, recipe.epochs) if recipe.has_wide_views else 0)
+    ]
+
+    def seen_in(epoch: int) -> list[tuple[FeatureCache, int]]:
+        """The sets of views of an epoch, each with its batch size."""
+        sets = [(variants[epoch % len(variants)], recipe.batch_size)]
+        if wide:
+            # A wide view has twice the cells, and the memory of a step is that of its cells.
+            sets.append((wide[epoch % len(wide)], max(2, recipe.batch_size // 2)))
+        return sets
+
     steps = [
-        math.ceil(len(variants[epoch % len(variants)]) / recipe.batch_size)
+        sum(math.ceil(len(features) / size) for features, size in seen_in(epoch))
         for epoch in range(recipe.epochs)
     ]
     optimizers = _Optimizers(recipe, tail, sum(steps))
@@ -164,15 +184,16 @@ def _fit(
     balance = balanced_weights(val.labels, [file.source for file in watched])
 
     def run_epoch(epoch: int, bar: tqdm[Any]) -> dict[str, float]:
-        features = variants[epoch % len(variants)]
-        features.fill(f"features of variant {epoch % len(variants) + 1}", report_features)
+        for features, _ in seen_in(epoch):
+            features.fill(f"features of {features.name}", report_features)
         bar.unpause()
         losses: list[float] = []
         hits = photos = 0
         start_s = time.monotonic()
-        order = shuffle(features.views, np.random.default_rng((seed, epoch)))
-        for batch in features.batches(recipe.batch_size, order):
-            loss, right = step(batch.features, batch.labels, batch.cells)
+        rng = np.random.default_rng((seed, epoch))
+        for batch in _interleave(seen_in(epoch), rng):
+            is_wide = batch.cells.shape[1] == LARGE_INPUT_SIDE_PX // STRIDE
+            loss, right = step(batch.features, batch.labels, batch.cells, is_wide)
             losses.append(float(loss))
             hits += int(right)
             photos += len(batch.labels)
@@ -189,7 +210,7 @@ def _fit(
                     "loss": float(np.mean(losses[-50:])),
                     "accuracy": hits / photos,
                     "photos_per_s": speed,
-                    "seconds_left": (sum(steps) - bar.n) * recipe.batch_size / speed,
+                    "seconds_left": (sum(steps) - bar.n) * photos / (len(losses) * speed),
                 }
             )
         if not np.isfinite(losses).all():
@@ -220,6 +241,16 @@ def _fit(
             ) from None
     checkpoint.restore_best()
     return checkpoint.history, stopped
+
+
+def _average(start: Weights, tuned: Weights, start_share: float) -> Weights:
+    """WiSE-FT: every weight between where the run started and where it ended."""
+    if start_share == 0:
+        return tuned
+    return {
+        name: (start_share * start[name] + (1 - start_share) * tuned[name]).astype(np.float32)
+        for name in tuned
+    }
 
 
 def _out_of_patience(patience: int, history: Sequence[dict[str, float]]) -> bool:
@@ -256,6 +287,20 @@ def shuffle(views: Sequence[View], rng: np.random.Generator) -> NDArray[np.int64
         )
     ]
     return np.array([index for at in rng.permutation(len(groups)) for index in groups[at]])
+
+
+def _interleave(
+    sets: Sequence[tuple[FeatureCache, int]], rng: np.random.Generator
+) -> Iterator[Batch]:
+    """The batches of every set, of the size given with it, in one random order."""
+    turns = [
+        number
+        for number, (features, size) in enumerate(sets)
+        for _ in range(math.ceil(len(features) / size))
+    ]
+    batches = [features.batches(size, shuffle(features.views, rng)) for features, size in sets]
+    for number in rng.permutation(turns):
+        yield next(batches[number])
 
 
 _KINDS: dict[str, Literal["whole", "plain", "photo"]] = {
@@ -334,32 +379,42 @@ def _training_step(
     optimizers: _Optimizers,
     class_weights: NDArray[np.float32],
 ) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
-    """A function of (features, labels, cells) that trains on one batch.
+    """A function of (features, labels, cells, in_windows) that trains on one batch.
 
-    It returns the batch's loss and how many of its photos were judged right before the step.
+    ``in_windows`` judges photos by their strongest window, as large ones are. Returned are the
+    batch's loss and how many of its photos were judged right before the step.
     """
     kernel, bias = tail.get_layer(HEAD).trainable_variables
     weigh_cells = recipe.cell_weight > 0 and "feature_map" in tail.output_names
 
     def step(
-        features: tf.Tensor, labels: tf.Tensor, cells: tf.Tensor
+        features: tf.Tensor, labels: tf.Tensor, cells: tf.Tensor, in_windows: bool
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        smoothed = tf.one_hot(labels, len(LABELS)) * (1 - recipe.label_smoothing)
-        targets = smoothed + recipe.label_smoothing / len(LABELS)
+        targets = tf.cast(labels, tf.float32) * (1 - recipe.label_smoothing)
+        targets += recipe.label_smoothing / 2
         with tf.GradientTape() as tape:
             seen = tail(features, training=True)
-            losses = tf.nn.softmax_cross_entropy_with_logits(targets, seen["logits"])
-            loss = tf.reduce_mean(tf.gather(class_weights, labels) * losses)
+            log_odds = seen["logits"][:, 1] - seen["logits"][:, 0]
             if weigh_cells:
                 evidence = tf.tensordot(seen["feature_map"], kernel[:, 1] - kernel[:, 0], 1)
                 evidence += bias[1] - bias[0]
+                if in_windows:
+                    log_odds = strongest_window(evidence)
+            losses = tf.nn.sigmoid_cross_entropy_with_logits(targets, log_odds)
+            loss = tf.reduce_mean(tf.gather(class_weights, labels) * losses)
+            if weigh_cells:
                 loss += recipe.cell_weight * cell_loss(cells, evidence)
         optimizers.apply(tape.gradient(loss, optimizers.trained))
-        judged = tf.argmax(seen["logits"], axis=1, output_type=labels.dtype)
-        return loss, tf.math.count_nonzero(judged == labels)
+        return loss, tf.math.count_nonzero((log_odds > 0) == (labels == CRACK))
 
     compiled: Callable[..., tuple[tf.Tensor, tf.Tensor]] = tf.function(step, reduce_retracing=True)
     return compiled
+
+
+def strongest_window(evidence: tf.Tensor) -> tf.Tensor:
+    """``cam.strongest_window`` of every map of a batch, float32 (n, rows, columns) to (n,)."""
+    means = tf.nn.avg_pool2d(evidence[..., None], WINDOW_CELLS, strides=1, padding="VALID")
+    return tf.reduce_max(means, axis=(1, 2, 3))
 
 
 def cell_loss(cells: tf.Tensor, evidence: tf.Tensor) -> tf.Tensor:

@@ -7,6 +7,8 @@ whatever order it is made.
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cracklib.architecture import STRIDE
-from cracklib.config import INPUT_SIZE
+from cracklib.config import INPUT_SIZE, LARGE_INPUT_SIDE_PX
 from cracklib.dataset import LabelledFile
 from cracklib.photo import read_photo
 from cracklib.preprocess import resize_to_input
@@ -37,6 +39,8 @@ PAIRS_ON_WALLS = 0.3
 """Share of the pairs whose wall is rendered too; the others use uncracked photos."""
 PAIRS_OF_TWO = 0.25
 """Share of the pairs on photos that show two of them, meeting in an edge."""
+WIDE_PAIRS_OF_TWO = 0.5
+"""The same of wide pairs."""
 GRAFTED = 0.4
 """Share of the pairs whose crack is taken from a cracked photo, where it can be, and not drawn."""
 DONORS = ("concrete", "slab")
@@ -44,18 +48,21 @@ DONORS = ("concrete", "slab")
 DRAWN_AT_PX = 320
 """Photos are shrunk to this before a crack is drawn on them: finer cracks would not be seen."""
 
+WIDE_SIZE = (LARGE_INPUT_SIDE_PX, LARGE_INPUT_SIDE_PX)
+
 
 @dataclass(frozen=True)
 class View:
     """A picture to be made.
 
     ``whole``: the photo as served; ``plain``: the photo moved and flipped a little; ``photo``: a
-    crop with other colours; ``mosaic``: four photos as one; ``pair``: one or two uncracked photos,
-    or with no ``files`` a rendered wall, that shares its ``seed`` with another view and differs
-    from it in the crack alone, which is that of ``donor`` if there is one.
+    crop with other colours; ``mosaic``: four or nine photos as one; ``pair``: one or two uncracked
+    photos, or with no ``files`` a rendered wall, that shares its ``seed`` with another view and
+    differs from it in the crack alone, which is that of ``donor`` if there is one; ``wide``: such a
+    pair seen from further off, as a large photo is.
     """
 
-    kind: Literal["whole", "plain", "photo", "mosaic", "pair"]
+    kind: Literal["whole", "plain", "photo", "mosaic", "pair", "wide"]
     label: int
     files: tuple[LabelledFile, ...]
     seed: int
@@ -67,13 +74,16 @@ class Mix:
     """How many views an epoch has.
 
     Every source and class gives as many views as it has photos, but at least ``per_class_min`` and
-    at most ``per_class_max``; ``pairs`` and ``mosaics`` come on top.
+    at most ``per_class_max``; ``pairs`` and ``mosaics`` come on top. ``wide_pairs`` and
+    ``wide_mosaics`` are seen as large photos are.
     """
 
     per_class_min: int
     per_class_max: int
     pairs: int
     mosaics: int
+    wide_pairs: int = 0
+    wide_mosaics: int = 0
 
 
 UNKNOWN = -1
@@ -82,7 +92,8 @@ UNKNOWN = -1
 
 class Picture(NamedTuple):
     """A view made: ``pixels`` uint8 RGB (224, 224, 3), and ``truth`` int8 (224, 224), which says of
-    each pixel whether a crack is there: ``NO_CRACK``, ``CRACK`` or ``UNKNOWN``.
+    each pixel whether a crack is there: ``NO_CRACK``, ``CRACK`` or ``UNKNOWN``. Wide views have 336
+    pixels a side.
     """
 
     pixels: Pixels
@@ -98,32 +109,66 @@ def plan_photos(
 
 
 def plan_views(files: Sequence[LabelledFile], mix: Mix, seed: Sequence[int]) -> list[View]:
-    """The views of one epoch, in no particular order."""
+    """The views of one epoch seen at the usual size, in no particular order."""
     rng = np.random.default_rng(seed)
-    cells: dict[tuple[str, int], list[LabelledFile]] = defaultdict(list)
-    for file in files:
-        cells[file.source, file.label].append(file)
-
+    cells = _by_source(files)
     views = []
     for cell in cells.values():
         count = min(max(len(cell), mix.per_class_min), mix.per_class_max)
         views += [View("photo", f.label, (f,), _seed(rng)) for f in _draw_evenly(cell, count, rng)]
+    views += _plan_mosaics(cells, mix.mosaics, 2, rng)
+    return views + _plan_pairs("pair", cells, mix.pairs, rng)
 
+
+def plan_wide_views(files: Sequence[LabelledFile], mix: Mix, seed: Sequence[int]) -> list[View]:
+    """The views of one epoch that are seen as large photos are, in no particular order."""
+    rng = np.random.default_rng(seed)
+    cells = _by_source(files)
+    views = _plan_mosaics(cells, mix.wide_mosaics, 3, rng)
+    return views + _plan_pairs("wide", cells, mix.wide_pairs, rng)
+
+
+def _by_source(files: Sequence[LabelledFile]) -> dict[tuple[str, int], list[LabelledFile]]:
+    cells: dict[tuple[str, int], list[LabelledFile]] = defaultdict(list)
+    for file in files:
+        cells[file.source, file.label].append(file)
+    return cells
+
+
+def _plan_mosaics(
+    cells: dict[tuple[str, int], list[LabelledFile]],
+    count: int,
+    side: int,
+    rng: np.random.Generator,
+) -> list[View]:
+    """``side`` x ``side`` uncracked photos of any source; in every second view one is cracked."""
     whole = {label: [c for (_, lab), c in cells.items() if lab == label] for label in (0, 1)}
-    for number in range(mix.mosaics):
-        drawn = [_draw(whole[NO_CRACK], rng) for _ in range(4)]
+    views = []
+    for number in range(count):
+        drawn = [_draw(whole[NO_CRACK], rng) for _ in range(side**2)]
         label = number % 2
         if label == CRACK:
-            drawn[int(rng.integers(4))] = _draw(whole[CRACK], rng)
+            drawn[int(rng.integers(len(drawn)))] = _draw(whole[CRACK], rng)
         views.append(View("mosaic", label, tuple(drawn), _seed(rng)))
+    return views
 
+
+def _plan_pairs(
+    kind: Literal["pair", "wide"],
+    cells: dict[tuple[str, int], list[LabelledFile]],
+    count: int,
+    rng: np.random.Generator,
+) -> list[View]:
+    uncracked = [cell for (_, label), cell in cells.items() if label == NO_CRACK]
     donors = [cells[source, CRACK] for source in DONORS if (source, CRACK) in cells]
-    for _ in range(mix.pairs):
-        shown = 0 if rng.random() < PAIRS_ON_WALLS else 2 if rng.random() < PAIRS_OF_TWO else 1
-        base = tuple(_draw(whole[NO_CRACK], rng) for _ in range(shown))
+    of_two = PAIRS_OF_TWO if kind == "pair" else WIDE_PAIRS_OF_TWO
+    views = []
+    for _ in range(count):
+        shown = 0 if rng.random() < PAIRS_ON_WALLS else 2 if rng.random() < of_two else 1
+        base = tuple(_draw(uncracked, rng) for _ in range(shown))
         donor = _draw(donors, rng) if donors and rng.random() < GRAFTED else None
         shared = _seed(rng)
-        views += [View("pair", label, base, shared, donor) for label in (NO_CRACK, CRACK)]
+        views += [View(kind, label, base, shared, donor) for label in (NO_CRACK, CRACK)]
     return views
 
 
@@ -134,7 +179,7 @@ def make_view(view: View) -> Picture:
     if view.kind == "mosaic":
         pixels, truth = _mosaic(photos, [file.label for file in view.files], rng)
         return Picture(_recolour(pixels, rng), truth)
-    if view.kind == "pair":
+    if view.kind in ("pair", "wide"):
         return _make_pair_half(view, photos, rng)
     if view.kind == "whole":
         pixels = resize_to_input(photos[0])
@@ -182,23 +227,23 @@ def _truth_of(label: int, size: tuple[int, int]) -> NDArray[np.int8]:
 
 def _make_pair_half(view: View, photos: list[Pixels], rng: np.random.Generator) -> Picture:
     for_wall, for_lines, for_crack, for_colour = rng.spawn(4)
-    pixels = _base(photos, for_wall)
+    wide = view.kind == "wide"
+    size = WIDE_SIZE if wide else INPUT_SIZE
+    pixels = _wide_base(photos, for_wall) if wide else _base(photos, for_wall)
     with_lines = for_lines.random() < 0.45
     lines_last = for_lines.random() < 0.5
     if with_lines and not lines_last:
         pixels = render_lines(pixels, for_lines)
-    truth = _truth_of(NO_CRACK, INPUT_SIZE)
+    truth = _truth_of(NO_CRACK, size)
     # The crack is drawn at the photo's own resolution: enlarged, it is as soft as what is around.
     if view.label == CRACK:
         donor = read_photo(view.donor.path).pixels if view.donor else None
         pixels, mask = _crack_visibly(pixels, donor, for_crack)
-        covered = cv2.resize(
-            mask.astype(np.float32), INPUT_SIZE[::-1], interpolation=cv2.INTER_AREA
-        )
+        covered = cv2.resize(mask.astype(np.float32), size[::-1], interpolation=cv2.INTER_AREA)
         truth[covered > 0.3] = CRACK
     if with_lines and lines_last:
         pixels = render_lines(pixels, for_lines)
-    return Picture(_recolour(resize_to_input(pixels), for_colour), truth)
+    return Picture(_recolour(resize_to_input(pixels, size), for_colour), truth)
 
 
 def _base(photos: list[Pixels], rng: np.random.Generator) -> Pixels:
@@ -213,6 +258,32 @@ def _base(photos: list[Pixels], rng: np.random.Generator) -> Pixels:
     size = shown[0].shape[1::-1]
     second = cv2.resize(shown[1], size, interpolation=cv2.INTER_AREA)
     return join_surfaces(shown[0], np.asarray(second, np.uint8), rng)
+
+
+def _wide_base(photos: list[Pixels], rng: np.random.Generator) -> Pixels:
+    """``_base`` from further off: photos go on beyond their borders, mirrored."""
+    if not photos:
+        return render_wall(rng, WIDE_SIZE)
+    shown = [_spread(photo, WIDE_SIZE, rng) for photo in photos]
+    shown = [tilt(pixels, rng) if rng.random() < 0.6 else pixels for pixels in shown]
+    return shown[0] if len(shown) == 1 else join_surfaces(shown[0], shown[1], rng)
+
+
+def _spread(pixels: Pixels, size: tuple[int, int], rng: np.random.Generator) -> Pixels:
+    """A part of the endless surface that ``pixels``, 0.35 to 1 times as large, mirrors into."""
+    scale = rng.uniform(0.35, 1.0) * min(1.0, max(size) / max(pixels.shape[:2]))
+    small = cv2.resize(_flip(pixels, rng), None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    at = rng.integers(0, 2 * max(small.shape[:2]), 2)
+    rows, columns = (
+        _mirrored(start + np.arange(side), length)
+        for start, side, length in zip(at, size, small.shape[:2], strict=True)
+    )
+    return np.ascontiguousarray(small[np.ix_(rows, columns)])
+
+
+def _mirrored(at: NDArray[np.int64], length: int) -> NDArray[np.int64]:
+    back_and_forth = at % (2 * length)
+    return np.minimum(back_and_forth, 2 * length - 1 - back_and_forth)
 
 
 def _shrink(pixels: Pixels, side_px: int) -> Pixels:
@@ -235,7 +306,7 @@ def _crack_visibly(
         width_px = None if attempt < 4 else 4.0 * attempt - 10
         cracked, mask = grafted or render_crack(pixels, rng, width_px=width_px)
         change = np.abs(cracked.mean(axis=2) - grey)[mask]
-        if change.size > 0.002 * grey.size and change.mean() > 10 + 0.7 * grain:
+        if change.size > min(0.002 * grey.size, 100) and change.mean() > 10 + 0.7 * grain:
             break
     return cracked, mask
 
@@ -304,25 +375,29 @@ def _flip(pixels: Pixels, rng: np.random.Generator, *, upright: bool = False) ->
 def _mosaic(
     photos: list[Pixels], labels: list[int], rng: np.random.Generator
 ) -> tuple[Pixels, NDArray[np.int8]]:
-    """Four photos around a random point: cracks seen small, among things that are none."""
-    height, width = INPUT_SIZE
-    row, column = (int(side * rng.uniform(0.4, 0.6)) for side in INPUT_SIZE)
-    canvas = np.empty((height, width, 3), np.uint8)
-    truth = np.empty((height, width), np.int8)
-    corners = [
-        (slice(top, bottom), slice(left, right))
-        for top, bottom in ((0, row), (row, height))
-        for left, right in ((0, column), (column, width))
-    ]
-    for photo, label, corner in zip(photos, labels, corners, strict=True):
-        target = canvas[corner]
-        truth[corner] = _truth_of(label, target.shape[:2])
+    """Photos in a grid of uneven rows and columns: cracks seen small, among what is none."""
+    side = math.isqrt(len(photos))
+    size = INPUT_SIZE if side == 2 else WIDE_SIZE
+    canvas = np.empty((*size, 3), np.uint8)
+    truth = np.empty(size, np.int8)
+    rows, columns = (_divide(length, side, rng) for length in size)
+    parts = itertools.product(rows, columns)
+    for photo, label, part in zip(photos, labels, parts, strict=True):
+        target = canvas[part]
+        truth[part] = _truth_of(label, target.shape[:2])
         target[:] = cv2.resize(
             _crop(photo, rng, 0.75),
             (target.shape[1], target.shape[0]),
             interpolation=cv2.INTER_AREA,
         )
     return canvas, truth
+
+
+def _divide(length: int, parts: int, rng: np.random.Generator) -> list[slice]:
+    """``parts`` that fill ``length``, their borders moved by up to a fifth of a part."""
+    cuts = (np.arange(1, parts) + rng.uniform(-0.2, 0.2, parts - 1)) * length / parts
+    ends = [0, *np.rint(cuts).astype(int).tolist(), length]
+    return [slice(start, end) for start, end in itertools.pairwise(ends)]
 
 
 def _recolour(pixels: Pixels, rng: np.random.Generator) -> Pixels:

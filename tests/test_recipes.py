@@ -41,7 +41,8 @@ def test_wrong_settings_are_refused_by_name(name, changes, message):
 def test_estimate_by_hand():
     speed = Speed(start_s=10, features_s=0.1, step_s=0.02, calibrate_s=0.05)
     recipe = resolve_recipe("session", augmentation="none", epochs=3)
-    # 10 + 0.1 (100 + 30) + 3 epochs of 0.02 (100 + 30 / 3) + 0.05 (30 + 60 scenes of 2.25)
-    assert estimate_s(recipe, 100, 30, speed) == pytest.approx(10 + 13 + 6.6 + 8.25)
+    # 10 + 0.1 (100 + 30) + 3 epochs of 0.02 (100 + 30 / 3)
+    # + 0.05 (30 + 30 quarters, seen from afar + 120 scenes of 2.25)
+    assert estimate_s(recipe, 100, 30, speed) == pytest.approx(10 + 13 + 6.6 + 15.375)
     two_sets = resolve_recipe("session", augmentation="strong", epochs=3)
-    assert estimate_s(two_sets, 100, 30, speed) == pytest.approx(10 + 23 + 6.6 + 8.25)
+    assert estimate_s(two_sets, 100, 30, speed) == pytest.approx(10 + 23 + 6.6 + 15.375)

@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cracklib.config import LABELS
+from cracklib.architecture import HEAD
+from cracklib.cam import strongest_window
+from cracklib.config import LABELS, WINDOW_CELLS
 from cracklib.dataset import LabelledFile
 from cracklib.errors import DatasetError, TrainingError
 from cracklib.photo import encode_png
@@ -207,6 +209,36 @@ def test_cells_are_cracked_beside_it_unknown_and_clean_elsewhere():
     assert (around == UNKNOWN).sum() == 8
     assert cells[0, 13] == UNKNOWN
     assert (cells == NO_CRACK).sum() == 14 * 14 - 10
+
+
+def test_training_judges_large_photos_as_serving_does():
+    maps = np.random.default_rng(0).normal(0, 3, (4, 21, 21)).astype(np.float32)
+    served = [strongest_window(evidence, WINDOW_CELLS) for evidence in maps]
+    assert training.strongest_window(maps).numpy() == pytest.approx(served, abs=1e-4)
+
+
+def test_large_views_are_seen_in_every_epoch(data, tmp_path, monkeypatch):
+    recipe = resolve_recipe("wide", start="hed", trainable="block5", epochs=2, batch_size=8)
+    mix = dataclasses.replace(recipe.mix, wide_pairs=2, wide_mosaics=2)
+    seen = []
+    fill = training.FeatureCache.fill
+    monkeypatch.setattr(
+        training.FeatureCache, "fill", lambda self, *a: (seen.append(self.name), fill(self, *a))
+    )
+    recipe = dataclasses.replace(recipe, mix=mix, variants=(160,))
+    training.train(data, tmp_path / "wide.safetensors", recipe)
+    assert seen == ["val", "variant0", "wide0", "variant0", "wide1"]
+
+
+def test_weights_end_between_start_and_best_epoch(uninterrupted, data, tmp_path):
+    tuned, _ = load_weights(uninterrupted())
+    recipe = resolve_recipe("default", start="hed", trainable="head", epochs=2, batch_size=8)
+    training.train(
+        data, tmp_path / "part.safetensors", dataclasses.replace(recipe, start_share=0.75)
+    )
+    averaged, _ = load_weights(tmp_path / "part.safetensors")
+    kernel = f"{HEAD}/kernel"
+    assert averaged[kernel] == pytest.approx(tuned[kernel] / 4, abs=1e-6)  # heads start at 0
 
 
 def test_the_cell_loss_asks_for_heat_on_cracks_and_none_elsewhere():

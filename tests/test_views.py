@@ -11,11 +11,13 @@ from cracklib.views import (
     CRACK,
     NO_CRACK,
     UNKNOWN,
+    WIDE_SIZE,
     Mix,
     View,
     make_view,
     plan_photos,
     plan_views,
+    plan_wide_views,
 )
 
 MIX = Mix(per_class_min=4, per_class_max=6, pairs=10, mosaics=8)
@@ -67,6 +69,25 @@ def test_the_halves_of_a_pair_differ_in_the_crack_alone(files):
         change = (make_view(plain).pixels != make_view(cracked).pixels).any(axis=2).mean()
         differing += change > 0
     assert differing == MIX.pairs
+
+
+def test_wide_views_are_as_large_photos_are_seen(files):
+    views = plan_wide_views(files, Mix(0, 0, 0, 0, wide_pairs=6, wide_mosaics=4), [0])
+    assert Counter(view.kind for view in views) == {"wide": 12, "mosaic": 4}
+    for view in views:
+        assert make_view(view).pixels.shape == (*WIDE_SIZE, 3)
+    for mosaic in views[:4]:
+        assert len(mosaic.files) == 9
+        assert sum(file.label for file in mosaic.files) == mosaic.label
+
+
+def test_the_halves_of_a_wide_pair_differ_where_the_crack_is(files):
+    halves = plan_wide_views(files, Mix(0, 0, 0, 0, wide_pairs=8), [1])
+    for plain, cracked in zip(halves[::2], halves[1::2], strict=True):
+        before, after = make_view(plain), make_view(cracked)
+        change = np.abs(before.pixels.astype(int) - after.pixels).sum(axis=2)
+        assert not before.truth.any()
+        assert change[after.truth == CRACK].mean() > 5 * change[after.truth == NO_CRACK].mean()
 
 
 def test_pairs_are_never_made_from_cracked_photos(files):
