@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 
 import streamlit as st
 
@@ -44,8 +43,8 @@ class Request:
 class Result:
     """An inspection, the card of the model that made it, and what the viewer shows of it.
 
-    ``pixels`` is the photo at display size, ``jpeg`` the same encoded; ``heat_layers`` is filled by
-    ``ui.viewer``.
+    ``pixels`` is the photo at display size, ``jpeg`` the same encoded, ``full_jpeg`` the photo at
+    its own size, encoded finely, to be enlarged; ``heat_layers`` is filled by ``ui.viewer``.
     """
 
     inspection: Inspection
@@ -53,12 +52,8 @@ class Result:
     link: Link | None
     pixels: Pixels
     jpeg: bytes
+    full_jpeg: bytes
     heat_layers: dict[str, bytes] = field(default_factory=dict, init=False)
-
-    @cached_property
-    def full_jpeg(self) -> bytes:
-        """The photo at its own size, encoded finely, to be enlarged."""
-        return encode_jpeg(self.inspection.photo.pixels, quality=95)
 
 
 def ask_for_sample(slug: str) -> None:
@@ -128,7 +123,12 @@ def _serve_request(inspector: Inspector) -> None:
         inspection = inspector.inspect(request.read())
         pixels = fit_within(inspection.photo.pixels, DISPLAY_SIDE_PX)
         st.session_state.result = Result(
-            inspection, inspector.card, request.link, pixels, encode_jpeg(pixels)
+            inspection,
+            inspector.card,
+            request.link,
+            pixels,
+            encode_jpeg(pixels),
+            encode_jpeg(inspection.photo.pixels, quality=95),
         )
     del st.session_state.request
 
