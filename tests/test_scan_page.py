@@ -48,6 +48,11 @@ def search(app):
     app.run()
 
 
+def click(app, label):
+    [button] = [button for button in app.button if button.label == label]
+    button.click().run()
+
+
 def labels(app):
     return [button.label for button in app.button]
 
@@ -85,14 +90,28 @@ def test_the_switch_shows_either_result_without_another_pass(app):
     assert classifier.forward_passes == before
 
 
-def test_cancel_ends_the_search_and_keeps_the_first_result(app):
+def test_cancel_keeps_the_first_result_and_the_search_can_go_on(app):
     app.run()
     upload(app, speck(1500, 1600))
-    [cancel] = [button for button in app.button if button.label == "Cancel"]
-    cancel.click().run()
-    assert app.button_group(key="scan").value == "Off"
+    app.session_state["search"].scan.step()
+    click(app, "Cancel")
     assert "Cancel" not in labels(app)
-    assert "Cancel" not in labels(app)
+    assert not searched(app)
+    assert app.button_group(key="scan").value == "Automatic", "the next photo is searched again"
+    before = app.session_state["search"].scan.done_px
+    click(app, "Go on")
+    assert "Cancel" in labels(app)
+    assert app.session_state["search"].scan.done_px == before > 0
+    search(app)
+    assert searched(app)
+
+
+def test_the_switch_takes_up_a_cancelled_search(app):
+    app.run()
+    upload(app, speck(1500, 1600))
+    click(app, "Cancel")
+    app.button_group(key="scan").set_value("On").run()
+    assert "Cancel" in labels(app)
 
 
 def test_the_link_keeps_the_switch(app):

@@ -27,7 +27,9 @@ _PAUSE_S = 0.1
 @dataclass(eq=False)
 class _Search:
     """``first`` is what one forward pass found, ``found`` what the search made of it, ``problem``
-    why it did not. ``drawn`` is whether the page was, since the search is on it.
+    why it did not. ``drawn`` is whether the page was, since the search is on it. ``cancelled`` is
+    kept here and not by turning the switch off: a rerun that the timer asked for just before would
+    bring the switch back as the browser still had it.
     """
 
     first: Inspection
@@ -35,6 +37,7 @@ class _Search:
     found: Inspection | None = None
     problem: str | None = None
     drawn: bool = False
+    cancelled: bool = False
 
 
 def show_scan(inspector: Inspector) -> None:
@@ -55,6 +58,7 @@ def show_scan(inspector: Inspector) -> None:
             key="scan",
             bind="query-params",
             persist_state="session",
+            on_change=_take_up,
             help="A thin crack is lost when a large photo is looked at as a whole. The search "
             "looks at every part of it in the photo's own pixels, and at scales between. Automatic "
             f"begins at {AUTOMATIC_PX / 1e6:.0f} megapixels.",
@@ -72,6 +76,10 @@ def show_scan(inspector: Inspector) -> None:
         bar.error(search.problem)
     elif wanted and search.found:
         bar.caption(f"Searched in {search.scan.seconds:.1f} s.")
+    elif wanted and search.cancelled:
+        with bar.container(horizontal=True, vertical_alignment="center"):
+            st.caption("Search cancelled. This is what one look at the whole photo found.")
+            st.button("Go on", icon=":material/play_arrow:", type="tertiary", on_click=_take_up)
     elif wanted:
         search.drawn = False
         with bar:
@@ -97,11 +105,13 @@ def _go_on(search: _Search, inspector: Inspector) -> None:
     """A slice of the search; at its end, its result on the page."""
     with st.container(horizontal=True, vertical_alignment="center", key="scan-progress"):
         bar = st.progress(*_progress(search.scan))
-        st.button("Cancel", icon=":material/close:", type="tertiary", on_click=_cancel)
+        st.button(
+            "Cancel", icon=":material/close:", type="tertiary", on_click=_cancel, args=(search,)
+        )
     if not search.drawn:  # first comes what one forward pass found, which is below
         search.drawn = True
         return
-    if st.session_state.get("scan") == OFF:
+    if search.cancelled:
         search.scan.release_memory()
         st.rerun()
     with errors_told(lambda message: setattr(search, "problem", message)):
@@ -134,5 +144,11 @@ def _progress(scan: Scan) -> tuple[float, str]:
     return share, text
 
 
-def _cancel() -> None:
-    st.session_state.scan = OFF
+def _cancel(search: _Search) -> None:
+    search.cancelled = True
+
+
+def _take_up() -> None:
+    search: _Search | None = st.session_state.get("search")
+    if search:
+        search.cancelled = False

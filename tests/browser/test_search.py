@@ -39,7 +39,7 @@ def test_a_large_photo_is_searched_by_itself_and_the_switch_takes_it_back(
     expect(page).to_have_url(re.compile(r"[?&]scan=Off"))
 
 
-def test_a_search_shows_the_first_result_leaves_the_page_live_and_can_be_cancelled(
+def test_a_search_shows_the_first_result_leaves_the_page_live_and_can_be_cancelled_and_go_on(
     app_url, open_page, large_file
 ):
     page = open_page(app_url)
@@ -54,4 +54,6 @@ def test_a_search_shows_the_first_result_leaves_the_page_live_and_can_be_cancell
     expect(page.locator(SEARCHING)).to_have_count(0)
     wait_until_idle(page)
     expect(page.locator(".st-key-result")).to_contain_text("large.jpg")
-    expect(page).to_have_url(re.compile(r"[?&]scan=Off"))
+    expect(page.get_by_text("Search cancelled")).to_be_visible()
+    page.get_by_role("button", name="Go on").click()
+    expect(page.locator(SEARCHING)).to_contain_text("left")
