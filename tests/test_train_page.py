@@ -190,7 +190,7 @@ def test_a_run_from_start_to_end(ready, compared):
     assert "Finished. Epoch 1 of 2 was the best and is kept: it got 87.5 %" in texts(ready)
     assert compared == ["model 1"]
     assert not {"Stop, keep the best epoch", "Cancel"} & set(labels(ready))
-    assert ready.text_input(key="training-name").value == "model 2"
+    assert ready.text_input(key="training-name-1").value == "model 2"
 
 
 def test_of_several_models_each_can_be_compared(ready, compared):
@@ -266,11 +266,11 @@ def test_earlier_runs_stay_below(ready):
 
 
 def test_what_is_set_is_what_runs(ready):
-    ready.radio(key="training-trainable").set_value("block5").run()
-    ready.number_input(key="training-epochs").set_value(7).run()
-    ready.number_input(key="training-learning_rate").set_value(0.00003).run()
-    ready.toggle(key="training-class_weights").set_value(False).run()
-    ready.number_input(key="training-seed").set_value(5).run()
+    ready.radio(key="training-trainable-1").set_value("block5").run()
+    ready.number_input(key="training-epochs-1").set_value(7).run()
+    ready.number_input(key="training-learning_rate-1").set_value(0.00003).run()
+    ready.toggle(key="training-class_weights-1").set_value(False).run()
+    ready.number_input(key="training-seed-1").set_value(5).run()
     job = start(ready)
     given = _parser().parse_args(["train", *job.arguments, "--out", str(job.out)])
     default = RECIPES["session"]
@@ -283,25 +283,25 @@ def test_what_is_set_is_what_runs(ready):
 
 
 def test_the_articles_values_are_one_click_away_and_so_is_the_way_back(ready):
-    def shown():
-        return {name: ready.session_state[f"training-{name}"] for name in settings._FIELDS}
+    def shown(time):
+        return {name: ready.session_state[f"training-{name}-{time}"] for name in settings._FIELDS}
 
     def of(recipe):
         return {name: getattr(recipe, name) for name in settings._FIELDS}
 
     click(ready, "The article's values")
-    assert shown() == of(RECIPES["article"])
-    assert ready.radio(key="training-start").value == "imagenet"
+    assert shown(2) == of(RECIPES["article"])
+    assert ready.radio(key="training-start-2").value == "imagenet"
     click(ready, "Back to the defaults")
-    assert shown() == of(RECIPES["session"])
+    assert shown(3) == of(RECIPES["session"])
 
 
 def test_a_name_that_cannot_be_used_starts_nothing(ready):
-    ready.text_input(key="training-name").set_value("../secret").run()
+    ready.text_input(key="training-name-0").set_value("../secret").run()
     click(ready, "Start training")
     assert "can't be a model's name" in ready.error[0].value
     assert all_jobs() == []
-    ready.text_input(key="training-name").set_value("bricks").run()
+    ready.text_input(key="training-name-0").set_value("bricks").run()
     start(ready)
 
 

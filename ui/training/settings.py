@@ -51,17 +51,19 @@ _FIELDS = (
 )
 """Of a recipe, those that can be set here; each is an option of the command line, too."""
 _TIMEOUT_S = 600
+_FILLED, _PROBLEM = "training-filled", "training-problem"
 
 
 @st.fragment
 def show_settings(folder: SessionFolder, split: Split) -> None:
     """Lay out the settings of a run on ``split``, and start it when asked to."""
-    if _key("name") not in st.session_state:
-        st.session_state[_key("name")] = _free_name(folder)
+    if _FILLED not in st.session_state:
         _fill_in(_SESSION)
+    name_key = f"training-name-{len(jobs.jobs_of(folder))}"  # another run, another name
     st.text_input(
         "Name of the new model",
-        key=_key("name"),
+        _free_name(folder),
+        key=name_key,
         max_chars=40,
         width=320,
         persist_state="session",
@@ -71,7 +73,7 @@ def show_settings(folder: SessionFolder, split: Split) -> None:
         _show_choice("What is trained", "trainable", _TRAINABLE)
     with right:
         _show_choice("What it starts from", "start", _STARTS)
-    with st.expander("More settings", key=_key("more")):
+    with st.expander("More settings", key="training-more"):
         _show_more()
     with errors_told(st.error):
         _show_estimate(resolve_recipe("session", **{name: _value(name) for name in _FIELDS}), split)
@@ -80,9 +82,9 @@ def show_settings(folder: SessionFolder, split: Split) -> None:
         type="primary",
         icon=":material/play_arrow:",
         on_click=_start,
-        args=(folder, split),
+        args=(folder, split, name_key),
     )
-    if problem := st.session_state.get(_key("problem")):
+    if problem := st.session_state.get(_PROBLEM):
         st.error(problem, icon=":material/error:")
     elif started:
         st.rerun()
@@ -163,14 +165,14 @@ def _show_more() -> None:
     with st.container(horizontal=True):
         st.button(
             "The article's values",
-            key=_key("article"),
+            key="training-article",
             on_click=_fill_in,
             args=(_ARTICLE,),
             help="All settings, also what is trained and from what.",
         )
         st.button(
             "Back to the defaults",
-            key=_key("defaults"),
+            key="training-defaults",
             type="tertiary",
             icon=":material/restart_alt:",
             on_click=_fill_in,
@@ -272,13 +274,12 @@ def _time() -> dict[str, Speed]:
     return {name: Speed(**speed) for name, speed in json.loads(output).items()}
 
 
-def _start(folder: SessionFolder, split: Split) -> None:
-    st.session_state[_key("problem")] = None
-    with errors_told(lambda message: st.session_state.update({_key("problem"): message})):
-        out = folder.model_path(_value("name").strip())
+def _start(folder: SessionFolder, split: Split, name_key: str) -> None:
+    st.session_state[_PROBLEM] = None
+    with errors_told(lambda message: st.session_state.update({_PROBLEM: message})):
+        out = folder.model_path(st.session_state[name_key].strip())
         data = photo_set(folder).write_split(split)
         jobs.submit(folder, _arguments(data), out)
-        st.session_state[_key("name")] = _free_name(folder)
         jobs.advance(store())
 
 
@@ -302,6 +303,7 @@ def _free_name(folder: SessionFolder) -> str:
 
 
 def _fill_in(recipe: Recipe) -> None:
+    st.session_state[_FILLED] = st.session_state.get(_FILLED, 0) + 1
     values = {_key(name): getattr(recipe, name) for name in _FIELDS}
     st.session_state.update(values | {_key("seed"): 0})
 
@@ -311,5 +313,9 @@ def _value(name: str) -> Any:
 
 
 def _key(name: str) -> str:
-    """Of a widget, or what else the session keeps of this part."""
-    return f"training-{name}"
+    """Of the setting's widget, a new one whenever all are filled in.
+
+    What a browser sends on its own by the clock has the values it knows; of widgets that are gone
+    they do no harm.
+    """
+    return f"training-{name}-{st.session_state[_FILLED]}"
