@@ -12,12 +12,30 @@ from cracklib.pipeline import Inspector
 from cracklib.types import Photo
 from tests.tiny import TINY_HEAD, make_card, tiny_engine
 
+APP = str(Path(__file__).resolve().parent.parent / "streamlit_app.py")
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 @pytest.fixture
 def inspector():
     return Inspector(Classifier(tiny_engine, TINY_HEAD, make_card()))
+
+
+@pytest.fixture
+def app(inspector, monkeypatch, tmp_path):
+    """The app, not yet run, with ``inspector`` for its model and a store of its own."""
+    from streamlit.testing.v1 import AppTest
+
+    from ui.model import bundled_inspector
+    from ui.own_folder import store
+
+    monkeypatch.setattr(Inspector, "load", lambda: inspector)
+    monkeypatch.setenv("CRACKLIB_STORE", str(tmp_path / "store"))
+    for cache in (bundled_inspector, store):
+        cache.clear()
+    yield AppTest.from_file(APP, default_timeout=60)
+    for cache in (bundled_inspector, store):
+        cache.clear()
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import json
 import logging
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from threading import Thread
 
 import numpy as np
@@ -17,25 +16,12 @@ from cracklib.photo import decode_photo, encode_png
 from cracklib.pipeline import Inspector
 from cracklib.samples import SAMPLES, sample_photo
 from cracklib.weights import card_path
+from tests.conftest import APP
 from tests.tiny import TINY_HEAD, make_card, tiny_engine
 from ui.errors import APOLOGY
-from ui.model import bundled_inspector
 from ui.own_folder import store
 
-APP = str(Path(__file__).resolve().parent.parent / "streamlit_app.py")
 FIRST, *_, LAST = SAMPLES
-
-
-@pytest.fixture
-def app(inspector, monkeypatch, tmp_path):
-    """The app with the tiny network, not yet run."""
-    monkeypatch.setattr(Inspector, "load", lambda: inspector)
-    monkeypatch.setenv("CRACKLIB_STORE", str(tmp_path / "store"))
-    for cache in (bundled_inspector, store):
-        cache.clear()
-    yield AppTest.from_file(APP, default_timeout=60)
-    for cache in (bundled_inspector, store):
-        cache.clear()
 
 
 @pytest.fixture

@@ -2,16 +2,12 @@
 
 import numpy as np
 import pytest
-from streamlit.testing.v1 import AppTest
 
-from cracklib.pipeline import Inspector
-from tests.test_app import APP, viewer
-from ui.model import bundled_inspector
-from ui.own_folder import store
+from tests.test_app import viewer
 
 
 @pytest.fixture
-def app(inspector, monkeypatch, tmp_path):
+def app(app, monkeypatch):
     """The app on its first sample, where two level bars are taken for the cracks."""
 
     def two_bars(inspection):
@@ -19,15 +15,8 @@ def app(inspector, monkeypatch, tmp_path):
         mask[100:104, 50:250] = mask[200:204, 50:150] = True
         return mask
 
-    monkeypatch.setattr(Inspector, "load", lambda: inspector)
     monkeypatch.setattr("cracklib.measurement.crack_mask", two_bars)
-    monkeypatch.setenv("CRACKLIB_STORE", str(tmp_path / "store"))
-    for cache in (bundled_inspector, store):
-        cache.clear()
-    app = AppTest.from_file(APP, default_timeout=60).run()
-    yield app.toggle(key="measure").set_value(True).run()
-    for cache in (bundled_inspector, store):
-        cache.clear()
+    return app.run().toggle(key="measure").set_value(True).run()
 
 
 def test_the_list_is_ranked_and_in_pixels(app):

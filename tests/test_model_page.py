@@ -2,10 +2,8 @@
 
 import json
 import re
-from pathlib import Path
 
 import pytest
-from streamlit.testing.v1 import AppTest
 
 import ui.model
 from cracklib import measured
@@ -15,10 +13,7 @@ from cracklib.measured import HEATMAPS_FILE, RENDERED_FILE, VERDICTS_FILE
 from cracklib.pipeline import Inspector
 from cracklib.weights import read_card
 from tests.tiny import TINY_HEAD, make_card, tiny_engine
-from ui.model import bundled_inspector
-from ui.own_folder import store
 
-APP = str(Path(__file__).resolve().parent.parent / "streamlit_app.py")
 FILES = (VERDICTS_FILE, HEATMAPS_FILE, RENDERED_FILE)
 
 pytestmark = pytest.mark.skipif(
@@ -27,24 +22,22 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture
-def page(monkeypatch, tmp_path):
-    """Opens the page, with the tiny network under the bundled model's card."""
-    inspector = Inspector(Classifier(tiny_engine, TINY_HEAD, read_card(BUNDLED_WEIGHTS)))
-    monkeypatch.setattr(Inspector, "load", lambda: inspector)
-    monkeypatch.setenv("CRACKLIB_STORE", str(tmp_path / "store"))
-    for cache in (bundled_inspector, store):
-        cache.clear()
+def inspector():
+    """The tiny network under the bundled model's card."""
+    return Inspector(Classifier(tiny_engine, TINY_HEAD, read_card(BUNDLED_WEIGHTS)))
+
+
+@pytest.fixture
+def page(app):
+    """Opens the page."""
 
     def open_page():
-        app = AppTest.from_file(APP, default_timeout=60).run()
-        app.switch_page("pages/model.py").run()
+        app.run().switch_page("pages/model.py").run()
         assert not app.exception
         assert not app.error
         return app
 
-    yield open_page
-    for cache in (bundled_inspector, store):
-        cache.clear()
+    return open_page
 
 
 def read(name):

@@ -1,32 +1,18 @@
 """The search of large photos on the inspect page, with the tiny network."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
-from streamlit.testing.v1 import AppTest
 
 from cracklib.classifier import Classifier
 from cracklib.photo import encode_png
 from cracklib.pipeline import Inspector
 from tests.tiny import TINY_HEAD, make_card, tiny_dense_engine
-from ui.model import bundled_inspector
-from ui.own_folder import store
-
-APP = str(Path(__file__).resolve().parent.parent / "streamlit_app.py")
 
 
 @pytest.fixture
-def app(monkeypatch, tmp_path):
-    """The app with the tiny network; a search takes many runs of its fragment."""
-    inspector = Inspector(Classifier(tiny_dense_engine, TINY_HEAD, make_card()))
-    monkeypatch.setattr(Inspector, "load", lambda: inspector)
-    monkeypatch.setenv("CRACKLIB_STORE", str(tmp_path / "store"))
-    for cache in (bundled_inspector, store):
-        cache.clear()
-    yield AppTest.from_file(APP, default_timeout=60)
-    for cache in (bundled_inspector, store):
-        cache.clear()
+def inspector():
+    """One whose network can be run on any part of a photo."""
+    return Inspector(Classifier(tiny_dense_engine, TINY_HEAD, make_card()))
 
 
 def speck(height, width):
@@ -77,11 +63,11 @@ def test_a_large_photo_is_searched_by_itself_and_a_smaller_one_when_asked(app):
     assert searched(app)
 
 
-def test_the_switch_shows_either_result_without_another_pass(app):
+def test_the_switch_shows_either_result_without_another_pass(app, inspector):
     app.run()
     upload(app, speck(1500, 1600))
     search(app)
-    classifier = bundled_inspector().classifier
+    classifier = inspector.classifier
     before = classifier.forward_passes
     app.button_group(key="scan").set_value("Off").run()
     assert not searched(app)

@@ -15,7 +15,7 @@ from cracklib.errors import DatasetError, TrainingError
 from cracklib.photo import encode_png
 from cracklib.recipes import RECIPES, resolve_recipe
 from cracklib.synthesis import render_crack, render_wall
-from cracklib.views import CRACK, NO_CRACK, UNKNOWN, Mix, View
+from cracklib.views import CRACK, NO_CRACK, UNKNOWN, Mix, View, make_view
 from cracklib.weights import encode_weights, load_weights, read_encoded
 
 tf = pytest.importorskip("tensorflow")
@@ -135,6 +135,29 @@ def test_a_place_that_cannot_be_written_is_found_before_training(data, tmp_path)
     (tmp_path / "taken").write_text("a file, not a folder")
     with pytest.raises(TrainingError, match="Can't write"):
         run(data, tmp_path / "taken" / "wall.safetensors")
+
+
+def test_the_hardest_crops_are_those_called_cracked_most(tmp_path):
+    class Darkest:
+        """Takes the darkest picture most for a crack."""
+
+        def predict_on_batch(self, batch):
+            darkness = -batch.mean(axis=(1, 2, 3))
+            return {"logits": np.stack([np.zeros_like(darkness), darkness], axis=1)}
+
+    crops = []
+    for number, (left, right) in enumerate([(250, 240), (20, 200), (120, 130)]):
+        pixels = np.full((64, 128, 3), left, np.uint8)
+        pixels[:, 64:] = right
+        path = tmp_path / f"wall-{number}.png"
+        path.write_bytes(encode_png(pixels))
+        file = LabelledFile(path, NO_CRACK, "wall")
+        crops.append([View("photo", NO_CRACK, (file,), seed) for seed in range(6)])
+    hardest = training._hardest(crops, 2, Darkest())
+    assert [view.files for view in hardest] == [crops[1][0].files, crops[2][0].files]
+    means = [make_view(view).pixels.mean() for view in crops[1]]
+    assert hardest[0] == crops[1][int(np.argmin(means))]
+    assert training._hardest(crops, 0, Darkest()) == []
 
 
 def test_the_articles_recipe_averages_the_pooled_map(data, tmp_path):

@@ -9,12 +9,14 @@ from cracklib.preprocess import resize_to_input
 from cracklib.synthesis import render_wall
 from cracklib.views import (
     CRACK,
+    CROPS_TO_CHOOSE_OF,
     NO_CRACK,
     UNKNOWN,
     WIDE_SIZE,
     Mix,
     View,
     make_view,
+    plan_crops,
     plan_photos,
     plan_views,
     plan_wide_views,
@@ -69,6 +71,15 @@ def test_the_halves_of_a_pair_differ_in_the_crack_alone(files):
         change = (make_view(plain).pixels != make_view(cracked).pixels).any(axis=2).mean()
         differing += change > 0
     assert differing == MIX.pairs
+
+
+def test_every_uncracked_photo_gives_crops_to_choose_the_hardest_of(files):
+    crops = plan_crops(files, Mix(4, 10, pairs=0, mosaics=0), [0])
+    uncracked = [file for file in files if file.label == NO_CRACK]
+    assert sorted(of[0].files[0].path for of in crops) == sorted(file.path for file in uncracked)
+    for of_photo in crops:
+        assert len({view.seed for view in of_photo}) == CROPS_TO_CHOOSE_OF
+        assert {(view.label, view.files) for view in of_photo} == {(NO_CRACK, of_photo[0].files)}
 
 
 def test_wide_views_are_as_large_photos_are_seen(files):
