@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import cv2
 import keras
@@ -113,12 +113,10 @@ class FeatureCache:
         _take_room(cells_path)
 
         with tqdm(total=count, initial=done, desc=title, unit="photo", mininterval=1) as bar:
-            for made in _make_ahead(self.views[done:], self._side_px):
+            for seen, made in look_at_views(self.views[done:], self._side_px, self._prefix):
                 part = slice(done, done + len(made))
-                pictures = np.stack([pixels for pixels, _ in made])
-                seen = np.asarray(self._prefix.predict_on_batch(preprocess_pixels(pictures)))
                 features[part] = np.minimum(seen, _FLOAT16_MAX)
-                cells[part] = [marked for _, marked in made]
+                cells[part] = made
                 features.flush()
                 cells.flush()
                 done += len(made)
@@ -159,6 +157,19 @@ def _take_room(path: Path) -> None:
     if hasattr(os, "posix_fallocate"):  # macOS has none
         with path.open("r+b") as file:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+
+
+def look_at_views(
+    views: Sequence[View], side_px: int, network: keras.Model
+) -> Iterator[tuple[Any, NDArray[np.int8]]]:
+    """What ``network`` makes of ``views`` at ``side_px`` pixels a side, and their cells, in chunks.
+
+    Raises ``PhotoError`` and ``TrainingError``.
+    """
+    for made in _make_ahead(views, side_px):
+        pictures = np.stack([pixels for pixels, _ in made])
+        cells = np.stack([marked for _, marked in made])
+        yield network.predict_on_batch(preprocess_pixels(pictures)), cells
 
 
 def _make_ahead(

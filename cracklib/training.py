@@ -32,12 +32,20 @@ from cracklib.config import INPUT_SIZE, LABELS, LARGE_INPUT_SIDE_PX, WINDOW_CELL
 from cracklib.dataset import LabelledFile, find_split
 from cracklib.engines import build_engine
 from cracklib.errors import TrainingError
-from cracklib.features import Batch, FeatureCache, split_model
+from cracklib.features import Batch, FeatureCache, look_at_views, split_model
 from cracklib.metrics import balanced_weights
 from cracklib.model import build_model, read_weights, start_weights
 from cracklib.recipes import VAL_PER_CLASS, Recipe
 from cracklib.types import FloatArray, Progress
-from cracklib.views import CRACK, NO_CRACK, View, plan_photos, plan_views, plan_wide_views
+from cracklib.views import (
+    CRACK,
+    NO_CRACK,
+    View,
+    plan_crops,
+    plan_photos,
+    plan_views,
+    plan_wide_views,
+)
 from cracklib.weights import ModelCard, Weights, encode_weights, read_encoded, save_weights, sha256
 
 Report = Callable[[dict[str, Any]], None]
@@ -151,8 +159,11 @@ def _fit(
     watched = _thin_out(val_files, VAL_PER_CLASS)
     whole = [View("whole", file.label, (file,), 0) for file in watched]
     val = FeatureCache(run / "val.npy", whole, prefix, INPUT_SIZE[0])
+    hard = _hardest(plan_crops(train_files, recipe.mix, [seed]), recipe.mix.hard, model)
     variants = [
-        FeatureCache(run / f"variant{i}.npy", _plan(recipe, train_files, seed, i), prefix, side_px)
+        FeatureCache(
+            run / f"variant{i}.npy", _plan(recipe, train_files, seed, i) + hard, prefix, side_px
+        )
         for i, side_px in enumerate(recipe.sides_px)
     ]
     wide = [
@@ -315,6 +326,20 @@ def _plan(recipe: Recipe, files: Sequence[LabelledFile], seed: int, variant: int
     if recipe.augmentation == "rendered":
         return plan_views(files, recipe.mix, plan_seed)
     return plan_photos(files, _KINDS[recipe.augmentation], plan_seed)
+
+
+def _hardest(crops: Sequence[Sequence[View]], count: int, model: keras.Model) -> list[View]:
+    """Of every photo the crop that ``model`` most takes for a crack; the ``count`` worst of them.
+
+    Hard negative mining (Shrivastava et al. 2016, https://arxiv.org/abs/1604.03540), once.
+    """
+    if count == 0:
+        return []
+    seen = look_at_views([crop for of_photo in crops for crop in of_photo], INPUT_SIZE[0], model)
+    logits = np.concatenate([outputs["logits"] for outputs, _ in seen])
+    log_odds = (logits[:, 1] - logits[:, 0]).reshape(len(crops), -1)
+    worst = np.argsort(-log_odds.max(axis=1), kind="stable")[:count]
+    return [crops[photo][int(log_odds[photo].argmax())] for photo in worst]
 
 
 def _validate(

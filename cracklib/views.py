@@ -45,6 +45,8 @@ GRAFTED = 0.4
 """Share of the pairs whose crack is taken from a cracked photo, where it can be, and not drawn."""
 DONORS = ("concrete", "slab")
 """Sources of plain surfaces, whose cracks can be told from all else."""
+CROPS_TO_CHOOSE_OF = 4
+"""Crops that are looked at of a photo, to find its hardest."""
 DRAWN_AT_PX = 320
 """Photos are shrunk to this before a crack is drawn on them: finer cracks would not be seen."""
 
@@ -74,7 +76,8 @@ class Mix:
     """How many views an epoch has.
 
     Every source and class gives as many views as it has photos, but at least ``per_class_min`` and
-    at most ``per_class_max``; ``pairs`` and ``mosaics`` come on top. ``wide_pairs`` and
+    at most ``per_class_max``; ``pairs`` and ``mosaics`` come on top, and ``hard`` crops of
+    uncracked photos that the run's starting weights take for cracks. ``wide_pairs`` and
     ``wide_mosaics`` are seen as large photos are.
     """
 
@@ -82,6 +85,7 @@ class Mix:
     per_class_max: int
     pairs: int
     mosaics: int
+    hard: int = 0
     wide_pairs: int = 0
     wide_mosaics: int = 0
 
@@ -126,6 +130,17 @@ def plan_wide_views(files: Sequence[LabelledFile], mix: Mix, seed: Sequence[int]
     cells = _by_source(files)
     views = _plan_mosaics(cells, mix.wide_mosaics, 3, rng)
     return views + _plan_pairs("wide", cells, mix.wide_pairs, rng)
+
+
+def plan_crops(files: Sequence[LabelledFile], mix: Mix, seed: Sequence[int]) -> list[list[View]]:
+    """For every uncracked photo the crops that the hardest may be chosen of."""
+    rng = np.random.default_rng(seed)
+    return [
+        [View("photo", NO_CRACK, (file,), _seed(rng)) for _ in range(CROPS_TO_CHOOSE_OF)]
+        for (_, label), cell in _by_source(files).items()
+        if label == NO_CRACK
+        for file in _draw_evenly(cell, min(len(cell), mix.per_class_max), rng)
+    ]
 
 
 def _by_source(files: Sequence[LabelledFile]) -> dict[tuple[str, int], list[LabelledFile]]:
