@@ -13,7 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from cracklib.architecture import BLOCKS, STATISTICS_LAYER, FeatureLayer
+from cracklib.architecture import BLOCKS, STATISTICS_BLOCK, FeatureLayer
 from cracklib.errors import CrackError
 from cracklib.types import FloatArray
 from cracklib.weights import Weights
@@ -34,8 +34,8 @@ class Describes(Engine, Protocol):
     """An engine that tells of what a photo shows, in the same forward pass."""
 
     def describe(self, batch: FloatArray, /) -> tuple[FloatArray, FloatArray]:
-        """The feature map, and the standard deviation over the photo of each channel of
-        ``STATISTICS_LAYER``, float32 (n, channels).
+        """The feature map, and the standard deviation over the photo of each channel after the
+        pooling of ``STATISTICS_BLOCK``, float32 (n, channels).
         """
 
 
@@ -92,13 +92,13 @@ def openvino_engine(weights: Weights, feature_layer: FeatureLayer) -> Engine:
             bias = weights[f"{layer}/bias"].reshape(1, -1, 1, 1)
             x = ops.convolution(x, kernel, [1, 1], [1, 1], [1, 1], [1, 1], name=layer)
             x = ops.relu(ops.add(x, bias))
-            if layer == STATISTICS_LAYER:
-                mean = ops.reduce_mean(x, [2, 3], True)
-                variance = ops.reduce_mean(ops.squared_difference(x, mean), [2, 3], False)
-                deviations = ops.sqrt(variance).output(0)
         if feature_layer == "block5_conv3" and block == len(BLOCKS):
             break
         x = ops.max_pool(x, [2, 2], [1, 1], [0, 0], [0, 0], [2, 2]).output(0)
+        if block == STATISTICS_BLOCK:
+            mean = ops.reduce_mean(x, [2, 3], True)
+            variance = ops.reduce_mean(ops.squared_difference(x, mean), [2, 3], False)
+            deviations = ops.sqrt(variance).output(0)
     feature_map = ops.transpose(x, np.array([0, 2, 3, 1]))
     model = ov.Model([feature_map.output(0), deviations], [halves], "wall_crack_vgg16")
     return _OpenVino(ov.Core().compile_model(model, "CPU", {"PERFORMANCE_HINT": "LATENCY"}))
@@ -142,7 +142,7 @@ def tensorflow_engine(weights: Weights, feature_layer: FeatureLayer) -> Engine:
     import keras
     import tensorflow as tf
 
-    layers = [model.output["feature_map"], model.get_layer(STATISTICS_LAYER).output]
+    layers = [model.output["feature_map"], model.get_layer(f"block{STATISTICS_BLOCK}_pool").output]
     both = keras.Model(model.input, layers)
 
     def forward(batch: Any) -> tuple[Any, Any]:

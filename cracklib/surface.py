@@ -1,6 +1,6 @@
 """Whether a photo shows a surface like those trained on, read from a middle layer of the network.
 
-The last layers know cracks and have forgotten what tells a cat from a wall; ``STATISTICS_LAYER``
+The last layers know cracks and have forgotten what tells a cat from a wall; ``STATISTICS_BLOCK``
 still does. A logistic regression on how much each of its channels varies over the photo, fitted by
 ``weights/fit_surface.py``, is as good as anything tried there (weights/TRAINING.md).
 """

@@ -22,8 +22,9 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from cracklib.architecture import (
+    BLOCKS,
     FEATURE_LAYERS,
-    STATISTICS_LAYER,
+    STATISTICS_BLOCK,
     FeatureLayer,
     convolution_names,
     weight_shapes,
@@ -143,10 +144,10 @@ def sha256(data: bytes) -> str:
 
 
 def layers_sha256(weights: Weights) -> str:
-    """The hash of all layers up to ``STATISTICS_LAYER``, what comes of a photo there."""
+    """The hash of all layers up to ``STATISTICS_BLOCK``."""
     digest = hashlib.sha256()
-    names = convolution_names()
-    for name in names[: names.index(STATISTICS_LAYER) + 1]:
+    convolutions = sum(count for count, _ in BLOCKS[:STATISTICS_BLOCK])
+    for name in convolution_names()[:convolutions]:
         for part in ("kernel", "bias"):
             digest.update(np.ascontiguousarray(weights[f"{name}/{part}"], np.float32).tobytes())
     return digest.hexdigest()

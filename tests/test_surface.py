@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from cracklib import classifier as classifier_module
-from cracklib.architecture import STATISTICS_LAYER, weight_shapes
+from cracklib.architecture import STATISTICS_BLOCK, weight_shapes
 from cracklib.classifier import Classifier, load_classifier
 from cracklib.errors import WeightsError
 from cracklib.pipeline import Inspector
@@ -69,7 +69,8 @@ def test_a_readout_of_other_layers_is_not_used(tmp_path, monkeypatch):
     assert classifier_module._find_readout(weights) == own
     weights["block5_conv1/kernel"] = weights["block5_conv1/kernel"] + 1
     assert classifier_module._find_readout(weights) == own, "what comes after it doesn't matter"
-    weights[f"{STATISTICS_LAYER}/bias"] = weights[f"{STATISTICS_LAYER}/bias"] + 1
+    last = f"block{STATISTICS_BLOCK}_conv3/bias"
+    weights[last] = weights[last] + 1
     assert classifier_module._find_readout(weights) is None
 
 
