@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,7 @@ from cracklib.types import Photo
 from cracklib.weights import layers_sha256
 from tests.tiny import TINY_HEAD, make_card, tiny_engine
 
+SAMPLES = sorted((Path(__file__).parent.parent / "ui" / "samples").glob("*.jpg"))
 READOUT = SurfaceReadout("0" * 64, kernel=(1.0, 0.5), bias=-6.0)
 
 
@@ -84,5 +87,8 @@ def test_a_damaged_readout_is_told(tmp_path, text):
 
 @pytest.mark.slow
 def test_the_bundled_readout_belongs_to_the_bundled_weights(bundled_weights):
-    told = Inspector(load_classifier(bundled_weights)).inspect(stripes(20)).known_surface
-    assert told is not None, "run weights/fit_surface.py after training"
+    """And knows the app's samples."""
+    inspector = Inspector(load_classifier(bundled_weights))
+    told = {path.stem: inspector.inspect(path).known_surface for path in SAMPLES}
+    assert None not in told.values(), "run weights/fit_surface.py after training"
+    assert all(told.values()), told

@@ -1,9 +1,9 @@
 """Fit what tells a known surface from anything else, for the bundled weights.
 
-``python weights/fit_surface.py FOLDER`` writes ``surface.json`` beside the weights. FOLDER is the
-one that ``collect_surfaces.py`` made: the surfaces are its ``train``, but for ``texture``, half of
-which is no wall; what is none is ``everyday`` in it, and ``portraits``. To be run again whenever
-block 4 of the bundled weights was trained. Two minutes.
+``PYTHONPATH=. python weights/fit_surface.py FOLDER`` writes ``surface.json`` beside the weights.
+FOLDER is the one that ``collect_surfaces.py`` made: the surfaces are its ``train``, but for
+``texture``, most of which is no wall; what is none is ``everyday`` in it, and ``portraits``. To be
+run again whenever block 4 of the bundled weights was trained. Two minutes.
 """
 
 import sys
