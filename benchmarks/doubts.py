@@ -2,6 +2,7 @@
 
 The folder holds ``crack`` and ``no_crack``, as that of ``evaluate``. Blur is in pixels of the photo
 at 224 on its shorter side, darkness the mean that is left, burnt out is the median brought to 293.
+"unknown" are photos that are not faulty but look like no surface that the bundled model knows.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 from cracklib.dataset import find_labelled
 from cracklib.doubts import find_doubts
 from cracklib.photo import read_photo
+from cracklib.pipeline import Inspector
 from cracklib.types import Pixels
 
 
@@ -49,12 +51,15 @@ FAULTS: dict[str, Callable[[Pixels], Pixels]] = {
 
 def main(folder: Path) -> None:
     """Print, per source, the percentage of photos in doubt."""
+    inspector = Inspector.load()
     seen: defaultdict[str, list[list[bool]]] = defaultdict(list)
     for file in find_labelled(folder):
-        pixels = read_photo(file.path).pixels
-        seen[file.source].append([bool(find_doubts(spoil(pixels))) for spoil in FAULTS.values()])
-    print(f"| source | photos | {' | '.join(FAULTS)} |")
-    print(f"| --- |{' ---: |' * (len(FAULTS) + 1)}")
+        photo = read_photo(file.path)
+        faulty = [bool(find_doubts(spoil(photo.pixels))) for spoil in FAULTS.values()]
+        kinds = [doubt.kind for doubt in inspector.inspect(photo).doubts]
+        seen[file.source].append([*faulty, "unknown" in kinds])
+    print(f"| source | photos | {' | '.join(FAULTS)} | unknown |")
+    print(f"| --- |{' ---: |' * (len(FAULTS) + 2)}")
     for source, rows in sorted(seen.items()):
         shares = 100 * np.mean(rows, axis=0)
         print(f"| {source} | {len(rows)} | {' | '.join(f'{share:.1f}' for share in shares)} |")

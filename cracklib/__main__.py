@@ -89,10 +89,11 @@ def measure(arguments: argparse.Namespace) -> int:
     regions = measure_cracks(inspection)
     photo = inspection.photo
     if arguments.csv:
-        _write_text(arguments.csv, to_csv(regions, scale))
+        _write_text(arguments.csv, to_csv(regions, scale, inspection.doubts))
     for path, to_values in ((arguments.geojson, to_geojson), (arguments.coco, to_coco)):
         if path:
-            _write_text(path, _to_json(to_values(regions, photo.name, photo.size, scale)))
+            values = to_values(regions, photo.name, photo.size, scale, inspection.doubts)
+            _write_text(path, _to_json(values))
     print(f"{arguments.photo}: {_in_words(inspection)}")
     if regions:
         print(render_regions(regions, scale))

@@ -16,6 +16,8 @@ FEATURES = 512
 HEAD = "predictions"
 STRIDE = 16
 """Pixels of the photo, each way, to a cell of the map of block5_conv3."""
+STATISTICS_BLOCK = 4
+"""The block after whose pooling ``surface`` reads how much each channel varies over a photo."""
 
 FeatureLayer = Literal["block5_conv3", "block5_pool"]
 """What is averaged: the last convolution (14x14, the map's mean is exactly the logit) or, as in the

@@ -9,24 +9,33 @@ import numpy as np
 
 from cracklib.architecture import HEAD, STRIDE
 from cracklib.cam import class_activation_map, measure_windows, strongest_window
-from cracklib.config import WINDOW_CELLS, engine_name, weights_path
-from cracklib.engines import Engine, HoldsMemory, build_engine
+from cracklib.config import SURFACE_READOUT, WINDOW_CELLS, engine_name, weights_path
+from cracklib.engines import Describes, Engine, HoldsMemory, build_engine
+from cracklib.surface import SurfaceReadout, read_readout
 from cracklib.types import FloatArray, Prediction, Verdict
-from cracklib.weights import ModelCard, load_weights
+from cracklib.weights import ModelCard, Weights, layers_sha256, load_weights
 
 
 class Classifier:
     """An engine, the head's weights, and the card that says how to read the logits.
 
-    ``forward_passes`` counts the photos that went through the network.
+    With ``surface``, and an engine that describes photos, predictions tell known surfaces from
+    anything else. ``forward_passes`` counts the photos that went through the network.
     """
 
-    def __init__(self, engine: Engine, weights: Mapping[str, FloatArray], card: ModelCard) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        weights: Mapping[str, FloatArray],
+        card: ModelCard,
+        surface: SurfaceReadout | None = None,
+    ) -> None:
         self.card = card
         self.head_kernel = weights[f"{HEAD}/kernel"]
         self.head_bias = weights[f"{HEAD}/bias"]
         self.forward_passes = 0
         self._engine = engine
+        self._surface = surface
 
     def classify(self, batch: FloatArray, *, in_windows: bool = False) -> list[Prediction]:
         """A prediction for each photo of a preprocessed batch, float32 (n, height, width, 3).
@@ -37,7 +46,7 @@ class Classifier:
         the photo instead of the whole, read as the card's ``window_scale`` says; a card without one
         raises ``ValueError``.
         """
-        feature_maps = self._engine(batch)
+        feature_maps, known = self._run(batch)
         self.forward_passes += len(batch)
         if in_windows:
             log_odds = np.array(
@@ -52,9 +61,19 @@ class Classifier:
                 verdict=self.verdict(probability),
                 probability=float(probability),
                 feature_map=feature_map,
+                known_surface=is_known,
             )
-            for probability, feature_map in zip(probabilities, feature_maps, strict=True)
+            for probability, feature_map, is_known in zip(
+                probabilities, feature_maps, known, strict=True
+            )
         ]
+
+    def _run(self, batch: FloatArray) -> tuple[FloatArray, list[bool] | list[None]]:
+        """The feature maps, and whether each photo shows a known surface."""
+        if self._surface is None or not isinstance(self._engine, Describes):
+            return self._engine(batch), [None] * len(batch)
+        feature_maps, deviations = self._engine.describe(batch)
+        return feature_maps, [self._surface.log_odds(photo) <= 0 for photo in deviations]
 
     def evidence(self, feature_map: FloatArray) -> FloatArray:
         """The class activation map of a photo's feature map, float32 (rows, columns)."""
@@ -115,4 +134,12 @@ def load_classifier(path: Path | None = None, engine: str | None = None) -> Clas
     """
     weights, card = load_weights(path or weights_path())
     run = build_engine(engine or engine_name(), weights, card.feature_layer)
-    return Classifier(run, weights, card)
+    return Classifier(run, weights, card, _find_readout(weights))
+
+
+def _find_readout(weights: Weights) -> SurfaceReadout | None:
+    """The bundled readout if it belongs to these weights: another's would tell nonsense."""
+    if not SURFACE_READOUT.exists():
+        return None
+    readout = read_readout(SURFACE_READOUT)
+    return readout if readout.layers_sha256 == layers_sha256(weights) else None

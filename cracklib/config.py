@@ -75,6 +75,8 @@ DISPLAY_THRESHOLD = 0.25
 
 WEIGHTS_DIR = Path(__file__).resolve().parent.parent / "weights"
 BUNDLED_WEIGHTS = WEIGHTS_DIR / "wall_crack_vgg16.safetensors"
+SURFACE_READOUT = WEIGHTS_DIR / "surface.json"
+"""What tells a known surface from anything else; see ``surface``."""
 
 
 def engine_name() -> str:

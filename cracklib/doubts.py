@@ -1,4 +1,4 @@
-"""When not to trust a verdict: what a photo lacks for anyone to see a crack in it."""
+"""When not to trust a verdict: what a photo lacks for anyone to see a crack in it, or no wall."""
 
 from __future__ import annotations
 
@@ -25,13 +25,24 @@ _BURNT_OUT_SHARE = 0.2
 class Doubt:
     """Why a verdict is unsure: ``reason`` and ``advice`` are a sentence each."""
 
-    kind: Literal["small", "dark", "burnt_out", "blurred"]
+    kind: Literal["small", "dark", "burnt_out", "blurred", "unknown"]
     reason: str
     advice: str
 
 
-def find_doubts(pixels: Pixels) -> tuple[Doubt, ...]:
-    """What makes a verdict on the photo, uint8 RGB (height, width, 3), unsure; mostly nothing."""
+_UNKNOWN = Doubt(
+    "unknown",
+    "This does not look like a wall or floor the model knows.",
+    "Photograph the surface alone, from nearer.",
+)
+
+
+def find_doubts(pixels: Pixels, known_surface: bool | None = None) -> tuple[Doubt, ...]:
+    """What makes a verdict on the photo, uint8 RGB (height, width, 3), unsure; mostly nothing.
+
+    ``known_surface`` is what ``Prediction`` says. A fault of the photo is told first and alone:
+    what it shows can't be seen well then.
+    """
     doubts = []
     if min(pixels.shape[:2]) < _LEAST_SIDE_PX:
         height, width = pixels.shape[:2]
@@ -48,6 +59,8 @@ def find_doubts(pixels: Pixels) -> tuple[Doubt, ...]:
     elif _is_blurred(blur(grey), detail(grey)):
         reason = "The photo is blurred, or shows nothing with any detail."
         doubts.append(Doubt("blurred", reason, "Hold still, focus on the wall, go closer."))
+    if not doubts and known_surface is False:
+        doubts.append(_UNKNOWN)
     return tuple(doubts)
 
 

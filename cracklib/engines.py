@@ -13,7 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from cracklib.architecture import BLOCKS, FeatureLayer
+from cracklib.architecture import BLOCKS, STATISTICS_BLOCK, FeatureLayer
 from cracklib.errors import CrackError
 from cracklib.types import FloatArray
 from cracklib.weights import Weights
@@ -27,6 +27,16 @@ class Engine(Protocol):
 
     def __call__(self, batch: FloatArray, /) -> FloatArray:
         """The feature map."""
+
+
+@runtime_checkable
+class Describes(Engine, Protocol):
+    """An engine that tells of what a photo shows, in the same forward pass."""
+
+    def describe(self, batch: FloatArray, /) -> tuple[FloatArray, FloatArray]:
+        """The feature map, and the standard deviation over the photo of each channel after the
+        pooling of ``STATISTICS_BLOCK``, float32 (n, channels).
+        """
 
 
 @runtime_checkable
@@ -85,8 +95,12 @@ def openvino_engine(weights: Weights, feature_layer: FeatureLayer) -> Engine:
         if feature_layer == "block5_conv3" and block == len(BLOCKS):
             break
         x = ops.max_pool(x, [2, 2], [1, 1], [0, 0], [0, 0], [2, 2]).output(0)
+        if block == STATISTICS_BLOCK:
+            mean = ops.reduce_mean(x, [2, 3], True)
+            variance = ops.reduce_mean(ops.squared_difference(x, mean), [2, 3], False)
+            deviations = ops.sqrt(variance).output(0)
     feature_map = ops.transpose(x, np.array([0, 2, 3, 1]))
-    model = ov.Model([feature_map], [halves], "wall_crack_vgg16")
+    model = ov.Model([feature_map.output(0), deviations], [halves], "wall_crack_vgg16")
     return _OpenVino(ov.Core().compile_model(model, "CPU", {"PERFORMANCE_HINT": "LATENCY"}))
 
 
@@ -98,11 +112,16 @@ class _OpenVino:
         self._request, self._lock = compiled.create_infer_request(), Lock()
 
     def __call__(self, batch: FloatArray) -> FloatArray:
-        maps = []
+        return self.describe(batch)[0]
+
+    def describe(self, batch: FloatArray) -> tuple[FloatArray, FloatArray]:
+        maps, deviations = [], []
         for photo in _split(batch)[:, np.newaxis]:
             with self._lock:
-                maps.append(self._request.infer([photo])[0].copy())
-        return np.concatenate(maps)
+                found = self._request.infer([photo])
+                maps.append(found[0].copy())
+                deviations.append(found[1].copy())
+        return np.concatenate(maps), np.concatenate(deviations)
 
     def release_memory(self) -> None:
         with self._lock:
@@ -120,15 +139,32 @@ def tensorflow_engine(weights: Weights, feature_layer: FeatureLayer) -> Engine:
     from cracklib.model import build_model
 
     model = build_model(feature_layer, weights)
+    import keras
     import tensorflow as tf
 
-    forward = tf.function(lambda batch: model(batch, training=False)["feature_map"])
-    any_batch = forward.get_concrete_function(tf.TensorSpec([None, None, None, 3], tf.float32))
+    layers = [model.output["feature_map"], model.get_layer(f"block{STATISTICS_BLOCK}_pool").output]
+    both = keras.Model(model.input, layers)
 
-    def run(batch: FloatArray) -> FloatArray:
-        return np.asarray(any_batch(tf.constant(batch)))
+    def forward(batch: Any) -> tuple[Any, Any]:
+        feature_map, middle = both(batch, training=False)
+        return feature_map, tf.math.reduce_std(middle, [1, 2])
 
-    return run
+    signature = tf.TensorSpec([None, None, None, 3], tf.float32)
+    return _TensorFlow(tf.function(forward).get_concrete_function(signature))
+
+
+class _TensorFlow:
+    """An engine of a TensorFlow function."""
+
+    def __init__(self, forward: Callable[[FloatArray], tuple[Any, Any]]) -> None:
+        self._forward = forward
+
+    def __call__(self, batch: FloatArray) -> FloatArray:
+        return self.describe(batch)[0]
+
+    def describe(self, batch: FloatArray) -> tuple[FloatArray, FloatArray]:
+        feature_map, deviations = self._forward(batch)
+        return np.asarray(feature_map), np.asarray(deviations)
 
 
 ENGINES: dict[str, Callable[[Weights, FeatureLayer], Engine]] = {

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cracklib.centreline import Points
+from cracklib.doubts import Doubt
 from cracklib.regions import CrackRegion
 from cracklib.scale import Scale, width_class
 
@@ -48,16 +49,22 @@ def measures(region: CrackRegion, number: int, scale: Scale | None) -> dict[str,
     return values
 
 
-def to_csv(regions: Sequence[CrackRegion], scale: Scale | None = None) -> str:
-    """A table with a row a crack; its header is there even where there is none."""
-    columns = [*_MEASURES, *(_MEASURES_MM if scale else ())]
+def to_csv(
+    regions: Sequence[CrackRegion], scale: Scale | None = None, doubts: Sequence[Doubt] = ()
+) -> str:
+    """A table with a row a crack; its header is there even where there is none.
+
+    The last column, the same in every row, has the kinds of ``doubts``, with a space between.
+    """
+    columns = [*_MEASURES, *(_MEASURES_MM if scale else ()), "doubts"]
+    kinds = {"doubts": " ".join(doubt.kind for doubt in doubts)}
     file = io.StringIO()
     writer = csv.DictWriter(file, columns, lineterminator="\n")
     writer.writeheader()
     for number, region in enumerate(regions, start=1):
         corner_and_size = zip(("x", "y", "box_width", "box_height"), region.box, strict=True)
         box = {name: round(value, _DECIMALS) for name, value in corner_and_size}
-        writer.writerow(measures(region, number, scale) | box)
+        writer.writerow(measures(region, number, scale) | box | kinds)
     return file.getvalue()
 
 
@@ -66,11 +73,13 @@ def to_geojson(
     photo_name: str,
     size: tuple[int, int],
     scale: Scale | None = None,
+    doubts: Sequence[Doubt] = (),
 ) -> dict[str, Any]:
     """A ``FeatureCollection`` (RFC 7946 but for its coordinates, which are pixels, not degrees).
 
     Each crack gives two features of the same properties: its ``outline``, a polygon with holes, and
-    its ``centreline``, a line a branch. ``size`` is the photo's (height, width).
+    its ``centreline``, a line a branch. ``size`` is the photo's (height, width). The kinds of
+    ``doubts`` are told of the photo.
     """
     features = []
     for number, region in enumerate(regions, start=1):
@@ -90,6 +99,7 @@ def to_geojson(
             )
     height, width = size
     photo: dict[str, Any] = {"name": photo_name, "width_px": width, "height_px": height}
+    photo["doubts"] = [doubt.kind for doubt in doubts]
     if scale:
         photo["mm_per_px"] = scale.mm_per_px
     return {"type": "FeatureCollection", "photo": photo, "features": features}
@@ -100,11 +110,13 @@ def to_coco(
     photo_name: str,
     size: tuple[int, int],
     scale: Scale | None = None,
+    doubts: Sequence[Doubt] = (),
 ) -> dict[str, Any]:
     """Instance annotations of one photo, category ``crack`` (Lin et al. 2014).
 
     COCO's polygons have no holes, so a hole is joined to the outline by a slit of no width. The
-    measures are under ``attributes``, where CVAT looks for them.
+    measures are under ``attributes``, where CVAT looks for them; those of the image are the kinds
+    of ``doubts``.
     """
     height, width = size
     annotations = [
@@ -121,7 +133,15 @@ def to_coco(
         for number, region in enumerate(regions, start=1)
     ]
     return {
-        "images": [{"id": 1, "file_name": photo_name, "width": width, "height": height}],
+        "images": [
+            {
+                "id": 1,
+                "file_name": photo_name,
+                "width": width,
+                "height": height,
+                "attributes": {"doubts": [doubt.kind for doubt in doubts]},
+            }
+        ],
         "annotations": annotations,
         "categories": [{"id": 1, "name": "crack", "supercategory": "damage"}],
     }

@@ -37,7 +37,7 @@ class Inspection:
     in [0, 1] as the network sees it, ``scale`` the log-odds that its 0 and 1 stand for; ``seconds``
     is the time from the photo as given to the heat. ``scales`` is the heat at each scale that the
     photo was searched at, from what one forward pass sees to the photo's own; ``heat`` then has
-    the most of them. Empty where it was not searched.
+    the most of them. Empty where it was not searched. ``known_surface`` is as in ``Prediction``.
     """
 
     photo: Photo
@@ -49,11 +49,12 @@ class Inspection:
     model_name: str
     model_sha256: str
     scales: tuple[FloatArray, ...] = ()
+    known_surface: bool | None = None
 
     @cached_property
     def doubts(self) -> tuple[Doubt, ...]:
         """Why the verdict is unsure, if it is: see ``doubts.find_doubts``."""
-        return find_doubts(self.photo.pixels)
+        return find_doubts(self.photo.pixels, self.known_surface)
 
     @cached_property
     def heatmap(self) -> FloatArray:
@@ -202,6 +203,7 @@ class Inspector:
             seconds=time.perf_counter() - start,
             model_name=self.card.name,
             model_sha256=self.card.sha256,
+            known_surface=prediction.known_surface,
         )
 
 

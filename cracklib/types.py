@@ -49,12 +49,14 @@ class Prediction:
     """What one forward pass says of one photo.
 
     ``probability`` is the calibrated probability of a crack, in [0, 1]; ``feature_map`` is the last
-    feature map, float32 (rows, columns, channels), from which the heatmap is read.
+    feature map, float32 (rows, columns, channels), from which the heatmap is read;
+    ``known_surface`` is whether the photo looks like what was trained on, None where nothing tells.
     """
 
     verdict: Verdict
     probability: float
     feature_map: FloatArray
+    known_surface: bool | None = None
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.probability <= 1.0:

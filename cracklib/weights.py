@@ -21,7 +21,14 @@ from ml_dtypes import bfloat16
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from cracklib.architecture import FEATURE_LAYERS, FeatureLayer, weight_shapes
+from cracklib.architecture import (
+    BLOCKS,
+    FEATURE_LAYERS,
+    STATISTICS_BLOCK,
+    FeatureLayer,
+    convolution_names,
+    weight_shapes,
+)
 from cracklib.config import INPUT_SIZE, LABELS
 from cracklib.errors import WeightsError
 from cracklib.types import FloatArray, HeatScale, WindowScale
@@ -134,6 +141,16 @@ def read_encoded(encoded: bytes) -> Weights:
 def sha256(data: bytes) -> str:
     """Hexadecimal SHA-256."""
     return hashlib.sha256(data).hexdigest()
+
+
+def layers_sha256(weights: Weights) -> str:
+    """The hash of all layers up to ``STATISTICS_BLOCK``."""
+    digest = hashlib.sha256()
+    convolutions = sum(count for count, _ in BLOCKS[:STATISTICS_BLOCK])
+    for name in convolution_names()[:convolutions]:
+        for part in ("kernel", "bias"):
+            digest.update(np.ascontiguousarray(weights[f"{name}/{part}"], np.float32).tobytes())
+    return digest.hexdigest()
 
 
 def save_weights(path: Path, encoded: bytes, card: ModelCard) -> None:

@@ -38,12 +38,16 @@ def openvino(weights):
 @pytest.mark.parametrize(("feature_layer", "side"), [("block5_conv3", 14), ("block5_pool", 7)])
 def test_engines_agree(weights, batch, feature_layer, side):
     one = batch[:1]
-    maps = {name: build_engine(name, weights, feature_layer)(one) for name in ENGINES}
+    engines = {name: build_engine(name, weights, feature_layer) for name in ENGINES}
+    maps = {name: engine(one) for name, engine in engines.items()}
     for feature_map in maps.values():
         assert feature_map.shape == (1, side, side, 512)
         assert feature_map.dtype == np.float32
     error = np.abs(maps["openvino"] - maps["tensorflow"]).max()
     assert error < 0.02 * maps["tensorflow"].max()
+    told = {name: engine.describe(one)[1] for name, engine in engines.items()}
+    assert told["openvino"].shape == (1, 512)
+    assert np.abs(told["openvino"] - told["tensorflow"]).max() < 0.02 * told["tensorflow"].max()
 
 
 def test_a_batch_is_its_photos_one_by_one(openvino, batch):

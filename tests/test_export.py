@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from cracklib.doubts import Doubt
 from cracklib.export import to_coco, to_csv, to_geojson
 from cracklib.regions import CrackRegion
 from cracklib.scale import Scale
@@ -75,6 +76,7 @@ def test_geojson_gives_outline_and_centreline():
         "width_px": 125,
         "height_px": 80,
         "mm_per_px": 0.5,
+        "doubts": [],
     }
     outline, centreline, with_hole, _ = collection["features"]
     assert outline["geometry"] == {"type": "Polygon", "coordinates": [SQUARE.tolist()]}
@@ -119,3 +121,13 @@ def test_coco():
     assert first["attributes"]["mean_width_px"] == 3
     [category] = coco["categories"]
     assert (category["id"], category["name"]) == (1, "crack")
+
+
+def test_every_file_tells_the_doubts():
+    doubts = [Doubt("small", "It is small.", "Go closer."), Doubt("dark", "It is dark.", "Light.")]
+    rows = csv.DictReader(io.StringIO(to_csv(REGIONS, None, doubts)))
+    assert [row["doubts"] for row in rows] == ["small dark"] * 2
+    photo = to_geojson([], "wall.jpg", SIZE, None, doubts)["photo"]
+    assert photo["doubts"] == ["small", "dark"]
+    [image] = to_coco([], "wall.jpg", SIZE, None, doubts)["images"]
+    assert image["attributes"] == {"doubts": ["small", "dark"]}

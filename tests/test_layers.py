@@ -11,7 +11,8 @@ LAYERS = [
     {"architecture", "config", "errors", "types"},
     {"dataset", "download", "intake", "metrics", "overlay", "photo", "preprocess", "report"}
     | {"check_set", "faithfulness", "recipes", "refine", "samples", "synthesis", "views"}
-    | {"centreline", "doubts", "export", "measured", "region_view", "regions", "scale", "widths"},
+    | {"centreline", "doubts", "export", "measured", "region_view", "regions", "scale"}
+    | {"surface", "widths"},
     {"calibration", "cam", "classifier", "engines", "features", "model", "timing", "training"}
     | {"scan", "weights"},
     {"__main__", "comparison", "evaluation", "jobs", "measurement", "pipeline", "store"},

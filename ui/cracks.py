@@ -168,22 +168,22 @@ def _show_downloads(
 ) -> None:
     from cracklib.export import to_coco, to_csv, to_geojson
 
-    photo = inspection.photo
+    photo, doubts = inspection.photo, inspection.doubts
     stem = PurePath(photo.name).stem or "photo"
     with st.container(horizontal=True, key="cracks-downloads"):
         for label, suffix, mime, make in (
-            ("CSV", "csv", "text/csv", lambda: to_csv(regions, scale)),
+            ("CSV", "csv", "text/csv", lambda: to_csv(regions, scale, doubts)),
             (
                 "GeoJSON",
                 "geojson",
                 "application/geo+json",
-                lambda: json.dumps(to_geojson(regions, photo.name, photo.size, scale)),
+                lambda: json.dumps(to_geojson(regions, photo.name, photo.size, scale, doubts)),
             ),
             (
                 "COCO",
                 "coco.json",
                 "application/json",
-                lambda: json.dumps(to_coco(regions, photo.name, photo.size, scale)),
+                lambda: json.dumps(to_coco(regions, photo.name, photo.size, scale, doubts)),
             ),
         ):
             st.download_button(
