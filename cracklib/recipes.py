@@ -102,7 +102,7 @@ RECIPES = {
         epochs=10,
         variants=(160, 160, 224, 224),
         mix=replace(_DEFAULT.mix, hard=600, wide_pairs=900, wide_mosaics=300),
-        start_share=0.5,
+        start_share=1 / 3,
     ),
     "quick": replace(
         _DEFAULT,
