@@ -100,6 +100,22 @@ def test_the_switch_takes_up_a_cancelled_search(app):
     assert "Cancel" in labels(app)
 
 
+@pytest.mark.parametrize("how", ["cancel", "switch", "another photo"])
+def test_a_search_that_is_left_gives_its_memory_back(app, inspector, monkeypatch, how):
+    app.run()
+    upload(app, speck(1500, 1600))
+    app.session_state["search"].scan.step()
+    given_back = []
+    monkeypatch.setattr(inspector.classifier, "release_memory", lambda: given_back.append(how))
+    if how == "cancel":
+        click(app, "Cancel")
+    elif how == "switch":
+        app.button_group(key="scan").set_value("Off").run()
+    else:
+        upload(app, speck(1400, 1600))
+    assert given_back
+
+
 def test_the_link_keeps_the_switch(app):
     app.query_params["scan"] = "Off"
     app.run()

@@ -58,7 +58,7 @@ def show_scan(inspector: Inspector) -> None:
             key="scan",
             bind="query-params",
             persist_state="session",
-            on_change=_take_up,
+            on_change=_switch,
             help="A thin crack is lost when a large photo is looked at as a whole. The search "
             "looks at every part of it in the photo's own pixels, and at scales between. Automatic "
             f"begins at {AUTOMATIC_PX / 1e6:.0f} megapixels.",
@@ -96,6 +96,7 @@ def _search_of(inspection: Inspection, inspector: Inspector) -> _Search:
     """The one that was begun for this inspection, or a new one."""
     search: _Search | None = st.session_state.get("search")
     if search is None or inspection not in (search.first, search.found):
+        _leave(search)
         search = _Search(inspection, inspector.begin_scan(inspection))
         st.session_state.search = search
     return search
@@ -112,7 +113,6 @@ def _go_on(search: _Search, inspector: Inspector) -> None:
         search.drawn = True
         return
     if search.cancelled:
-        search.scan.release_memory()
         st.rerun()
     with errors_told(lambda message: setattr(search, "problem", message)):
         until = time.monotonic() + _SLICE_S
@@ -146,9 +146,21 @@ def _progress(scan: Scan) -> tuple[float, str]:
 
 def _cancel(search: _Search) -> None:
     search.cancelled = True
+    _leave(search)
+
+
+def _switch() -> None:
+    _leave(st.session_state.get("search"))
+    _take_up()
 
 
 def _take_up() -> None:
     search: _Search | None = st.session_state.get("search")
     if search:
         search.cancelled = False
+
+
+def _leave(search: _Search | None) -> None:
+    """Give back the memory of a search that may not go on; one that ended has."""
+    if search and not search.scan.finished:
+        search.scan.release_memory()
