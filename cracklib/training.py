@@ -159,7 +159,9 @@ def _fit(
     watched = _thin_out(val_files, VAL_PER_CLASS)
     whole = [View("whole", file.label, (file,), 0) for file in watched]
     val = FeatureCache(run / "val.npy", whole, prefix, INPUT_SIZE[0])
-    hard = _hardest(plan_crops(train_files, recipe.mix, [seed]), recipe.mix.hard, model)
+    hard: list[View] = []
+    if recipe.augmentation == "rendered" and recipe.mix.hard:
+        hard = _hardest(plan_crops(train_files, recipe.mix, [seed]), recipe.mix.hard, model)
     variants = [
         FeatureCache(
             run / f"variant{i}.npy", _plan(recipe, train_files, seed, i) + hard, prefix, side_px
@@ -333,8 +335,6 @@ def _hardest(crops: Sequence[Sequence[View]], count: int, model: keras.Model) ->
 
     Hard negative mining (Shrivastava et al. 2016, https://arxiv.org/abs/1604.03540), once.
     """
-    if count == 0:
-        return []
     seen = look_at_views([crop for of_photo in crops for crop in of_photo], INPUT_SIZE[0], model)
     logits = np.concatenate([outputs["logits"] for outputs, _ in seen])
     log_odds = (logits[:, 1] - logits[:, 0]).reshape(len(crops), -1)
