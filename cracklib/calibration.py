@@ -20,6 +20,7 @@ from cracklib.cam import Windows, class_activation_map, measure_windows, stronge
 from cracklib.config import INPUT_SIZE, LARGE_INPUT_SIDE_PX, WINDOW_CELLS, engine_name
 from cracklib.dataset import LabelledFile
 from cracklib.engines import build_engine
+from cracklib.looks import look_again
 from cracklib.metrics import (
     balanced_weights,
     fit_line,
@@ -39,6 +40,7 @@ SCENES = 30
 """Of each source and label, but no more than it has photos, to fit the window scale on."""
 SCENE_GRID, WIDE_GRID = 3, 6
 """Photos a side in a scene, and in one that is seen so small that thin cracks are lost."""
+SCENE_SIZE = (LARGE_INPUT_SIDE_PX, LARGE_INPUT_SIDE_PX)
 SQUARE_PX, WIDE_SQUARE_PX = LARGE_INPUT_SIDE_PX // SCENE_GRID, LARGE_INPUT_SIDE_PX // WIDE_GRID
 MAX_DEDUCTION = 100.0
 """So much that a search finds nothing."""
@@ -65,39 +67,45 @@ def calibrate(
     total = len(files) + len(scenes) + len(wide_scenes)
     bar = tqdm(total=total, desc="calibrating", unit="photo", mininterval=1)
 
-    def look(pixels: Pixels, size: tuple[int, int]) -> FloatArray:
+    def look(photo: FloatArray) -> FloatArray:
         """The class activation map, in log-odds that no temperature was applied to."""
-        [feature_map] = engine(preprocess_pixels(resize_to_input(pixels, size)[None]))
+        [feature_map] = engine(photo[np.newaxis])
         return class_activation_map(feature_map, kernel, bias, temperature=1.0)
+
+    def look_once(pixels: Pixels, size: tuple[int, int]) -> FloatArray:
+        return look(preprocess_pixels(resize_to_input(pixels, size)))
 
     def count() -> None:
         bar.update()
         if progress:
             progress(int(bar.n), total)
 
-    maps = []
+    first_maps, maps = [], []
     squares: dict[Path, Pixels] = {}
     wide_squares: dict[Path, Pixels] = {}
     from_afar: dict[Path, FloatArray] = {}
     strongest: dict[int, float] = {}
     for index, file in enumerate(files):
         pixels = read_photo(file.path).pixels
-        maps.append(look(pixels, INPUT_SIZE))
+        first_maps.append(look_once(pixels, INPUT_SIZE))
+        maps.append(look_again(look, pixels, INPUT_SIZE, first_maps[-1]))
         squares[file.path] = resize_to_input(pixels, (SQUARE_PX, SQUARE_PX))
         wide_squares[file.path] = resize_to_input(pixels, (WIDE_SQUARE_PX, WIDE_SQUARE_PX))
-        from_afar[file.path] = look(pixels, (SQUARE_PX, SQUARE_PX))
+        from_afar[file.path] = look_once(pixels, (SQUARE_PX, SQUARE_PX))
         large = large_input_size(pixels.shape[:2])
         if large:
-            strongest[index] = strongest_window(look(pixels, large), WINDOW_CELLS)
+            found = look_again(look, pixels, large, look_once(pixels, large))
+            strongest[index] = strongest_window(found, WINDOW_CELLS)
         count()
-    from_near = {file.path: evidence for file, evidence in zip(files, maps, strict=True)}
+    from_near = {file.path: found for file, found in zip(files, first_maps, strict=True)}
     in_scenes: list[list[Windows]] = []
     for planned, parts, scales in (
         (scenes, squares, (from_near,)),
         (wide_scenes, wide_squares, (from_afar, from_near)),
     ):
         for scene in planned:
-            once = look(make_scene(scene, parts), (LARGE_INPUT_SIDE_PX, LARGE_INPUT_SIDE_PX))
+            picture = make_scene(scene, parts)
+            once = look_again(look, picture, SCENE_SIZE, look_once(picture, SCENE_SIZE))
             # What a search would find in it at each finer scale: the windows of its photos.
             searched = [[found[file.path] for file in scene.files] for found in scales]
             in_scenes.append([measure_windows(m, WINDOW_CELLS) for m in ([once], *searched)])

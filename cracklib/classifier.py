@@ -40,26 +40,18 @@ class Classifier:
     def classify(self, batch: FloatArray, *, in_windows: bool = False) -> list[Prediction]:
         """A prediction for each photo of a preprocessed batch, float32 (n, height, width, 3).
 
-        The probability is the softmax of the logits divided by the card's temperature
-        (Guo et al. 2017, equation 9, https://arxiv.org/abs/1706.04599); for two classes that is
-        the sigmoid of their difference. With ``in_windows`` it is that of the strongest window of
-        the photo instead of the whole, read as the card's ``window_scale`` says; a card without one
-        raises ``ValueError``.
+        See ``probability``, also for ``in_windows`` and what is raised.
         """
         feature_maps, known = self._run(batch)
         self.forward_passes += len(batch)
-        if in_windows:
-            log_odds = np.array(
-                [self.window_log_odds(self.evidence(features)) for features in feature_maps]
-            )
-        else:
-            logits = feature_maps.mean(axis=(1, 2)) @ self.head_kernel + self.head_bias
-            log_odds = (logits[:, 1] - logits[:, 0]) / self.card.temperature
-        probabilities = np.exp(-np.logaddexp(0.0, -log_odds.astype(np.float64)))
+        probabilities = [
+            self.probability(self.evidence(features), in_windows=in_windows)
+            for features in feature_maps
+        ]
         return [
             Prediction(
                 verdict=self.verdict(probability),
-                probability=float(probability),
+                probability=probability,
                 feature_map=feature_map,
                 known_surface=is_known,
             )
@@ -67,6 +59,20 @@ class Classifier:
                 probabilities, feature_maps, known, strict=True
             )
         ]
+
+    def probability(self, evidence: FloatArray, *, in_windows: bool = False) -> float:
+        """The calibrated probability of a crack, from a photo's class activation map.
+
+        That is the softmax of the logits divided by the card's temperature (Guo et al. 2017,
+        equation 9, https://arxiv.org/abs/1706.04599); for two classes, the sigmoid of their
+        difference, which is the mean of the map. With ``in_windows`` the strongest window counts
+        instead of the whole, read as the card's ``window_scale`` says; a card without one raises
+        ``ValueError``.
+        """
+        log_odds = (
+            self.window_log_odds(evidence) if in_windows else float(evidence.mean(dtype=np.float64))
+        )
+        return float(np.exp(-np.logaddexp(0.0, -log_odds)))
 
     def _run(self, batch: FloatArray) -> tuple[FloatArray, list[bool] | list[None]]:
         """The feature maps, and whether each photo shows a known surface."""

@@ -20,6 +20,7 @@ from cracklib.config import (
     INPUT_SIZE,
 )
 from cracklib.doubts import Doubt, find_doubts
+from cracklib.looks import look_again
 from cracklib.overlay import fit_heat, render_overlay, upsample_heat
 from cracklib.photo import decode_photo, read_photo
 from cracklib.preprocess import large_input_size, to_batch
@@ -36,7 +37,7 @@ class Inspection:
     ``probability`` is the calibrated probability of a crack; ``heat`` is float32 (rows, columns)
     in [0, 1] as the network sees it, ``scale`` the log-odds that its 0 and 1 stand for; ``seconds``
     is the time from the photo as given to the heat. ``scales`` is the heat at each scale that the
-    photo was searched at, from what one forward pass sees to the photo's own; ``heat`` then has
+    photo was searched at, from what the looks at the whole see to the photo's own; ``heat`` then has
     the most of them. Empty where it was not searched. ``known_surface`` is as in ``Prediction``.
     """
 
@@ -129,9 +130,10 @@ class Inspector:
     ) -> Inspection:
         """Look at a photo: a path, the bytes of an image file, or a decoded ``Photo``.
 
-        One forward pass. A large photo is seen larger, and judged by its strongest window. With
-        ``scan`` it is searched at its own resolution besides, which takes a forward pass for every
-        megapixel or so; ``progress`` hears of it as ``search`` has it.
+        Two forward passes, whose mean decides; see ``looks``. A large photo is seen larger, and
+        judged by its strongest window. With ``scan`` it is searched at its own resolution besides,
+        which takes a forward pass for every megapixel or so; ``progress`` hears of it as ``search``
+        has it.
         Raises ``PhotoError`` where it is no usable photo.
         """
         inspection = self._look(photo)
@@ -141,7 +143,7 @@ class Inspector:
         """The photo of an inspection searched at its own resolution; see ``scan``.
 
         ``progress`` is called with the pixels seen and those to see; what it raises ends the
-        search, and is raised on. A photo that one forward pass sees well enough is left as it is.
+        search, and is raised on. A photo that a look at the whole sees well enough is left as it is.
         """
         scan = self.begin_scan(inspection)
         try:
@@ -163,7 +165,7 @@ class Inspector:
         From the evidence of each scale is taken what chance may have added to it
         (``Classifier.allowance``). Then the strongest window of any decides, so that a search can
         find a crack and never takes one back. With weights that have nothing fitted for it, the
-        verdict stays that of the one forward pass.
+        verdict stays that of the looks at the whole.
         """
         if not scan.evidence:
             return inspection
@@ -193,11 +195,13 @@ class Inspector:
         [prediction] = self.classifier.classify(
             to_batch([photo], large or INPUT_SIZE), in_windows=large is not None
         )
-        evidence = self.classifier.evidence(prediction.feature_map)
+        first = self.classifier.evidence(prediction.feature_map)
+        evidence = look_again(self.classifier.look, photo.pixels, large or INPUT_SIZE, first)
+        probability = self.classifier.probability(evidence, in_windows=large is not None)
         return Inspection(
             photo=photo,
-            verdict=prediction.verdict,
-            probability=prediction.probability,
+            verdict=self.classifier.verdict(probability),
+            probability=probability,
             heat=to_heat(evidence, self.card.heat_scale),
             scale=self.card.heat_scale,
             seconds=time.perf_counter() - start,

@@ -14,7 +14,7 @@ LAYERS = [
     | {"centreline", "doubts", "export", "measured", "region_view", "regions", "scale"}
     | {"surface", "widths"},
     {"calibration", "cam", "classifier", "engines", "features", "model", "timing", "training"}
-    | {"scan", "weights"},
+    | {"looks", "scan", "weights"},
     {"__main__", "comparison", "evaluation", "jobs", "measurement", "pipeline", "store"},
     {"__init__"},
 ]

@@ -17,7 +17,7 @@ from ui import session
 from ui.errors import errors_told
 
 AUTOMATIC_PX = 2_000_000
-"""From here on one forward pass sees less than a sixteenth of a photo's pixels: a line of 2 px is
+"""From here on one look at the whole sees less than a sixteenth of a photo's pixels: a line of 2 px is
 half of one there."""
 AUTOMATIC, ON, OFF = CHOICES = ("Automatic", "On", "Off")
 _SLICE_S = 0.5
@@ -26,7 +26,7 @@ _PAUSE_S = 0.1
 
 @dataclass(eq=False)
 class _Search:
-    """``first`` is what one forward pass found, ``found`` what the search made of it, ``problem``
+    """``first`` is what the looks at the whole found, ``found`` what the search made of it, ``problem``
     why it did not. ``drawn`` is whether the page was, since the search is on it. ``cancelled`` is
     kept here and not by turning the switch off: a rerun that the timer asked for just before would
     bring the switch back as the browser still had it.
@@ -78,7 +78,7 @@ def show_scan(inspector: Inspector) -> None:
         bar.caption(f"Searched in {search.scan.seconds:.1f} s.")
     elif wanted and search.cancelled:
         with bar.container(horizontal=True, vertical_alignment="center"):
-            st.caption("Search cancelled. This is what one look at the whole photo found.")
+            st.caption("Search cancelled. This is what the looks at the whole photo found.")
             st.button("Go on", icon=":material/play_arrow:", type="tertiary", on_click=_take_up)
     elif wanted:
         search.drawn = False
@@ -109,7 +109,7 @@ def _go_on(search: _Search, inspector: Inspector) -> None:
         st.button(
             "Cancel", icon=":material/close:", type="tertiary", on_click=_cancel, args=(search,)
         )
-    if not search.drawn:  # first comes what one forward pass found, which is below
+    if not search.drawn:  # first comes what the looks at the whole found, which is below
         search.drawn = True
         return
     if search.cancelled:
