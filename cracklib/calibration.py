@@ -40,7 +40,6 @@ SCENES = 30
 """Of each source and label, but no more than it has photos, to fit the window scale on."""
 SCENE_GRID, WIDE_GRID = 3, 6
 """Photos a side in a scene, and in one that is seen so small that thin cracks are lost."""
-SCENE_SIZE = (LARGE_INPUT_SIDE_PX, LARGE_INPUT_SIDE_PX)
 SQUARE_PX, WIDE_SQUARE_PX = LARGE_INPUT_SIDE_PX // SCENE_GRID, LARGE_INPUT_SIDE_PX // WIDE_GRID
 MAX_DEDUCTION = 100.0
 """So much that a search finds nothing."""
@@ -72,40 +71,43 @@ def calibrate(
         [feature_map] = engine(photo[np.newaxis])
         return class_activation_map(feature_map, kernel, bias, temperature=1.0)
 
-    def look_once(pixels: Pixels, size: tuple[int, int]) -> FloatArray:
-        return look(preprocess_pixels(resize_to_input(pixels, size)))
+    def look_twice(photo: FloatArray) -> FloatArray:
+        return look_again(look, photo, look(photo))
+
+    def seen_at(size: tuple[int, int], pixels: Pixels) -> FloatArray:
+        return preprocess_pixels(resize_to_input(pixels, size))
 
     def count() -> None:
         bar.update()
         if progress:
             progress(int(bar.n), total)
 
-    first_maps, maps = [], []
+    maps = []
     squares: dict[Path, Pixels] = {}
     wide_squares: dict[Path, Pixels] = {}
     from_afar: dict[Path, FloatArray] = {}
+    from_near: dict[Path, FloatArray] = {}
     strongest: dict[int, float] = {}
     for index, file in enumerate(files):
         pixels = read_photo(file.path).pixels
-        first_maps.append(look_once(pixels, INPUT_SIZE))
-        maps.append(look_again(look, pixels, INPUT_SIZE, first_maps[-1]))
+        photo = seen_at(INPUT_SIZE, pixels)
+        from_near[file.path] = look(photo)
+        maps.append(look_again(look, photo, from_near[file.path]))
         squares[file.path] = resize_to_input(pixels, (SQUARE_PX, SQUARE_PX))
         wide_squares[file.path] = resize_to_input(pixels, (WIDE_SQUARE_PX, WIDE_SQUARE_PX))
-        from_afar[file.path] = look_once(pixels, (SQUARE_PX, SQUARE_PX))
+        from_afar[file.path] = look(seen_at((SQUARE_PX, SQUARE_PX), pixels))
         large = large_input_size(pixels.shape[:2])
         if large:
-            found = look_again(look, pixels, large, look_once(pixels, large))
+            found = look_twice(seen_at(large, pixels))
             strongest[index] = strongest_window(found, WINDOW_CELLS)
         count()
-    from_near = {file.path: found for file, found in zip(files, first_maps, strict=True)}
     in_scenes: list[list[Windows]] = []
     for planned, parts, scales in (
         (scenes, squares, (from_near,)),
         (wide_scenes, wide_squares, (from_afar, from_near)),
     ):
         for scene in planned:
-            picture = make_scene(scene, parts)
-            once = look_again(look, picture, SCENE_SIZE, look_once(picture, SCENE_SIZE))
+            once = look_twice(preprocess_pixels(make_scene(scene, parts)))
             # What a search would find in it at each finer scale: the windows of its photos.
             searched = [[found[file.path] for file in scene.files] for found in scales]
             in_scenes.append([measure_windows(m, WINDOW_CELLS) for m in ([once], *searched)])

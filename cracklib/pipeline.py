@@ -37,8 +37,9 @@ class Inspection:
     ``probability`` is the calibrated probability of a crack; ``heat`` is float32 (rows, columns)
     in [0, 1] as the network sees it, ``scale`` the log-odds that its 0 and 1 stand for; ``seconds``
     is the time from the photo as given to the heat. ``scales`` is the heat at each scale that the
-    photo was searched at, from what the looks at the whole see to the photo's own; ``heat`` then has
-    the most of them. Empty where it was not searched. ``known_surface`` is as in ``Prediction``.
+    photo was searched at, from what the looks at the whole see to the photo's own; ``heat`` then
+    has the most of them. Empty where it was not searched. ``known_surface`` is as in
+    ``Prediction``.
     """
 
     photo: Photo
@@ -143,7 +144,7 @@ class Inspector:
         """The photo of an inspection searched at its own resolution; see ``scan``.
 
         ``progress`` is called with the pixels seen and those to see; what it raises ends the
-        search, and is raised on. A photo that a look at the whole sees well enough is left as it is.
+        search, and is raised on. A photo that is seen well enough as a whole is left as it is.
         """
         scan = self.begin_scan(inspection)
         try:
@@ -192,11 +193,10 @@ class Inspector:
         start = time.perf_counter()
         photo = _to_photo(photo)
         large = large_input_size(photo.size) if self.card.window_scale else None
-        [prediction] = self.classifier.classify(
-            to_batch([photo], large or INPUT_SIZE), in_windows=large is not None
-        )
+        batch = to_batch([photo], large or INPUT_SIZE)
+        [prediction] = self.classifier.classify(batch, in_windows=large is not None)
         first = self.classifier.evidence(prediction.feature_map)
-        evidence = look_again(self.classifier.look, photo.pixels, large or INPUT_SIZE, first)
+        evidence = look_again(self.classifier.look, batch[0], first)
         probability = self.classifier.probability(evidence, in_windows=large is not None)
         return Inspection(
             photo=photo,

@@ -9,7 +9,6 @@ import cracklib
 from cracklib import pipeline
 from cracklib.cam import class_activation_map
 from cracklib.classifier import Classifier
-from cracklib.config import INPUT_SIZE
 from cracklib.errors import PhotoError
 from cracklib.looks import look_again
 from cracklib.photo import encode_png
@@ -43,7 +42,7 @@ def test_evidence_averages_to_the_probability(inspector, dark_corner):
     )
     assert prediction.probability == pytest.approx(1 / (1 + np.exp(-first.mean())))
     inspection = inspector.inspect(dark_corner)
-    evidence = look_again(classifier.look, dark_corner.pixels, INPUT_SIZE, first)
+    evidence = look_again(classifier.look, to_batch([dark_corner])[0], first)
     assert inspection.probability == pytest.approx(1 / (1 + np.exp(-evidence.mean())))
     np.testing.assert_allclose(inspection.heat, np.clip(evidence / 4, 0, 1), atol=1e-6)
 

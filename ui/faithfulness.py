@@ -30,7 +30,7 @@ def show_faithfulness(result: Result, inspector: Inspector) -> None:
         st.markdown(
             "Takes the hottest pixels away bit by bit, blurring them, and asks the network again; "
             "then the other way round, starting from the blurred photo. A faithful map makes the "
-            f"probability fall fast and rise fast. The model looks at {2 * STEPS + 1} pictures for it."
+            f"probability fall fast and rise fast. That takes {2 * STEPS + 1} pictures."
         )
         st.button(
             "Measure", key="measure-faithfulness", icon=":material/query_stats:", on_click=_ask

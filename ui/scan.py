@@ -17,8 +17,8 @@ from ui import session
 from ui.errors import errors_told
 
 AUTOMATIC_PX = 2_000_000
-"""From here on one look at the whole sees less than a sixteenth of a photo's pixels: a line of 2 px is
-half of one there."""
+"""From here on a look at the whole sees less than a sixteenth of a photo's pixels: a line of 2 px
+is half of one there."""
 AUTOMATIC, ON, OFF = CHOICES = ("Automatic", "On", "Off")
 _SLICE_S = 0.5
 _PAUSE_S = 0.1
@@ -26,10 +26,10 @@ _PAUSE_S = 0.1
 
 @dataclass(eq=False)
 class _Search:
-    """``first`` is what the looks at the whole found, ``found`` what the search made of it, ``problem``
-    why it did not. ``drawn`` is whether the page was, since the search is on it. ``cancelled`` is
-    kept here and not by turning the switch off: a rerun that the timer asked for just before would
-    bring the switch back as the browser still had it.
+    """``first`` is what the looks at the whole found, ``found`` what the search made of it,
+    ``problem`` why it did not. ``drawn`` is whether the page was, since the search is on it.
+    ``cancelled`` is kept here and not by turning the switch off: a rerun that the timer asked
+    for just before would bring the switch back as the browser still had it.
     """
 
     first: Inspection
