@@ -83,7 +83,7 @@ def main() -> None:
     print_table(
         [
             "megapixels",
-            "one look, s",
+            "looks at the whole, s",
             "search, s",
             "crack heat and overlay, s",
             "both, s a megapixel",
