@@ -37,17 +37,11 @@ class Classifier:
         self._engine = engine
         self._surface = surface
 
-    def classify(self, batch: FloatArray, *, in_windows: bool = False) -> list[Prediction]:
-        """A prediction for each photo of a preprocessed batch, float32 (n, height, width, 3).
-
-        See ``probability``, also for ``in_windows`` and what is raised.
-        """
+    def classify(self, batch: FloatArray) -> list[Prediction]:
+        """A prediction for each photo of a preprocessed batch, float32 (n, height, width, 3)."""
         feature_maps, known = self._run(batch)
         self.forward_passes += len(batch)
-        probabilities = [
-            self.probability(self.evidence(features), in_windows=in_windows)
-            for features in feature_maps
-        ]
+        probabilities = [self.probability(self.evidence(features)) for features in feature_maps]
         return [
             Prediction(
                 verdict=self.verdict(probability),

@@ -194,7 +194,7 @@ class Inspector:
         photo = _to_photo(photo)
         large = large_input_size(photo.size) if self.card.window_scale else None
         batch = to_batch([photo], large or INPUT_SIZE)
-        [prediction] = self.classifier.classify(batch, in_windows=large is not None)
+        [prediction] = self.classifier.classify(batch)
         first = self.classifier.evidence(prediction.feature_map)
         evidence = look_again(self.classifier.look, batch[0], first)
         probability = self.classifier.probability(evidence, in_windows=large is not None)

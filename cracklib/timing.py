@@ -27,7 +27,8 @@ class Speed:
 def estimate_s(recipe: Recipe, n_train: int, n_val: int, speed: Speed) -> float:
     """Seconds that a run on photos of one source takes, if it goes to its last epoch.
 
-    A photo that only goes forward, in validation, takes a third of a training step.
+    A photo that only goes forward, in validation, takes a third of a training step. The calibration
+    looks twice at photos and scenes, and once from afar.
     """
     views, watched = n_train, min(n_val, 2 * VAL_PER_CLASS)
     if recipe.augmentation == "rendered":
@@ -41,7 +42,7 @@ def estimate_s(recipe: Recipe, n_train: int, n_val: int, speed: Speed) -> float:
         speed.start_s
         + speed.features_s * (views * sum(sets) + watched)
         + speed.step_s * (views * sum(epochs) + watched * recipe.epochs / 3)
-        + speed.calibrate_s * (n_val + from_afar + scenes)
+        + speed.calibrate_s * (2 * n_val + from_afar + 2 * scenes)
     )
 
 

@@ -173,12 +173,13 @@ def in_windows():
     return Inspector(Classifier(engine, TINY_HEAD, card))
 
 
-def test_a_large_photo_is_judged_by_its_strongest_window(in_windows):
+def test_a_large_photo_is_judged_by_its_strongest_window_in_two_forward_passes(in_windows):
     small = in_windows.inspect(Photo(cv2.resize(large_wall(280).pixels, (400, 300))))
     large = in_windows.inspect(large_wall(280))
     assert small.verdict == "no_crack", "the spot drowns in the whole"
     assert large.verdict == "crack"
     assert large.heat.shape == (18, 24)
+    assert in_windows.classifier.forward_passes == 2 * 2
     assert in_windows.inspect(large_wall(0)).verdict == "no_crack"
 
 
