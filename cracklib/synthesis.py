@@ -57,7 +57,7 @@ def render_crack(
     bool (height, width), of the pixels the crack covers by at least a third.
     """
     size = pixels.shape[:2]
-    kind = kind or CRACK_KINDS[rng.choice(len(CRACK_KINDS), p=(0.4, 0.3, 0.15, 0.15))]
+    kind = kind or CRACK_KINDS[rng.choice(len(CRACK_KINDS), p=(0.32, 0.26, 0.3, 0.12))]
     if width_px is None:
         width_px = float(np.exp(np.log(0.7) + np.log(36) * rng.beta(1.1, 1.4)))
         width_px *= 0.5 if kind == "map" else 1.0
@@ -66,11 +66,11 @@ def render_crack(
         _crack_strokes(rng, pixels, kind, width),
         size,
         rng,
-        raggedness=rng.uniform(0.1, 0.5) * width,
+        raggedness=rng.uniform(0.1, 0.5) * width**0.7,
     )
     if rng.random() < 0.3:
         coverage *= _smooth_step(_noise(rng, size, min(size) / 4), -1.0, -0.4)
-    light = rng.random() < 0.12
+    light = rng.random() < 0.08
     chipped = _chip(pixels, coverage, rng, width) if rng.random() < 0.4 else pixels
     return _engrave(chipped, coverage, rng, width, light=light), coverage >= 1 / 3
 
@@ -249,9 +249,12 @@ def _crack_strokes(
     # Wide cracks look straighter: their edges can't follow every grain.
     calm = 1 / (1 + 15 * width / side)
     end = start + length * np.array([np.cos(angle), np.sin(angle)])
-    if kind == "stepped" and rng.random() < 0.3:
+    course = rng.random()
+    if kind == "stepped" and course < 0.15:
         points = _staircase(rng, start, end, pitch=rng.uniform(0.06, 0.22) * side)
-    elif kind == "stepped" or rng.random() < 0.5:
+    elif kind == "stepped" and course < 0.65:
+        points = _weakest_path(rng, pixels, start, end, rng.uniform(2.0, 3.5), width, edges=True)
+    elif kind == "stepped" or course < 0.5:
         pull = rng.uniform(1.0, 2.5) if kind == "stepped" else rng.uniform(0.0, 1.0)
         points = _weakest_path(rng, pixels, start, end, pull, leg_px=2 * width)
     else:
@@ -289,24 +292,32 @@ def _weakest_path(
     end: NDArray[np.float64],
     pull: float,
     leg_px: float,
+    *,
+    edges: bool = False,
 ) -> NDArray[np.float64]:
     """The cheapest way across ground of random strength that is weak along the photo's own lines.
 
     ``pull`` is how much a line, a joint above all, draws the crack to it; 0 is not at all.
-    ``leg_px`` is the shortest piece that keeps its direction.
+    ``leg_px`` is the shortest piece that keeps its direction. With ``edges`` the weak places are
+    the borders of bricks, tiles and stones, where they come away from their mortar, and the way
+    keeps to them closely.
     """
     height, breadth = pixels.shape[:2]
-    step_px = max(height, breadth) / 72
+    step_px = max(height, breadth) / (144 if edges else 72)
     rows, columns = (max(2, round(side / step_px)) for side in (height, breadth))
     grey = cv2.resize(pixels, (columns, rows), interpolation=cv2.INTER_AREA).mean(axis=2)
-    lines = np.abs(grey - cv2.GaussianBlur(grey, (0, 0), 3))
+    if edges:
+        soft = cv2.GaussianBlur(grey, (0, 0), 0.8)
+        lines = np.hypot(cv2.Sobel(soft, -1, 1, 0), cv2.Sobel(soft, -1, 0, 1))
+    else:
+        lines = np.abs(grey - cv2.GaussianBlur(grey, (0, 0), 3))
     lines = np.clip(lines / (lines.std() + 2.0), 0, 2)
     strength = _noise(rng, (rows, columns), 2.5) + _noise(rng, (rows, columns), 9)
     cost = np.exp(rng.uniform(0.2, 0.6) * strength - pull * lines)
 
     number = np.arange(rows * columns).reshape(rows, columns)
     everything, before, after = slice(None), slice(None, -1), slice(1, None)
-    edges = []
+    steps = []
     for (r0, c0), (r1, c1), distance in (
         ((everything, before), (everything, after), 1.0),
         ((before, everything), (after, everything), 1.0),
@@ -314,8 +325,8 @@ def _weakest_path(
         ((before, after), (after, before), 2**0.5),
     ):
         weight = distance * (cost[r0, c0] + cost[r1, c1]) / 2
-        edges.append((number[r0, c0].ravel(), number[r1, c1].ravel(), weight.ravel()))
-    a, b, weights = (np.concatenate(parts) for parts in zip(*edges, strict=True))
+        steps.append((number[r0, c0].ravel(), number[r1, c1].ravel(), weight.ravel()))
+    a, b, weights = (np.concatenate(parts) for parts in zip(*steps, strict=True))
     graph = coo_array((weights, (a, b)), shape=(number.size, number.size)).tocsr()
 
     inside = np.array([columns - 1, rows - 1])
@@ -327,7 +338,8 @@ def _weakest_path(
     path = [int(last)]
     while path[-1] != first:
         path.append(int(previous[path[-1]]))
-    knots = [*path[: -1 : max(int(rng.integers(2, 5)), int(leg_px / step_px))], path[-1]]
+    every = int(rng.integers(2, 3 if edges else 5))
+    knots = [*path[: -1 : max(every, int(leg_px / step_px))], path[-1]]
     at = np.array([(node % columns, node // columns) for node in knots]) + 0.5
     corners = (at + rng.uniform(-0.4, 0.4, at.shape)) * step_px
     if len(corners) < 2:
@@ -563,9 +575,9 @@ def _draw(
     if raggedness > 0:
         rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
         amplitude = raggedness * scale
-        cell_px = max(4.0, 3 * amplitude)
-        columns += amplitude * _noise(rng, (height, width), cell_px)
-        rows += amplitude * _noise(rng, (height, width), cell_px)
+        for share, cell_px in ((0.7, 6 * amplitude), (0.4, 1.5 * amplitude)):
+            columns += share * amplitude * _noise(rng, (height, width), max(4.0, cell_px))
+            rows += share * amplitude * _noise(rng, (height, width), max(4.0, cell_px))
         canvas = cv2.remap(canvas, columns, rows, cv2.INTER_LINEAR)
     coverage = cv2.resize(canvas, (size[1], size[0]), interpolation=cv2.INTER_AREA)
     return np.asarray(coverage / 255, np.float32)
