@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from cracklib.architecture import HEAD, STRIDE
+from cracklib.architecture import HEAD, STATISTICS_BLOCK, STRIDE
 from cracklib.cam import class_activation_map, measure_windows, strongest_window
-from cracklib.config import SURFACE_READOUT, WINDOW_CELLS, engine_name, weights_path
+from cracklib.config import SURFACE_READOUT, TRACER, WINDOW_CELLS, engine_name, weights_path
 from cracklib.engines import Describes, Engine, HoldsMemory, build_engine
 from cracklib.surface import SurfaceReadout, read_readout
-from cracklib.types import FloatArray, Prediction, Verdict
+from cracklib.tracer import PIXELS_TO_A_CELL, TRACED_BLOCKS, Tracer, read_tracer
+from cracklib.types import FloatArray, Prediction, Trace, Verdict
 from cracklib.weights import ModelCard, Weights, layers_sha256, load_weights
 
 
@@ -39,8 +40,7 @@ class Classifier:
 
     def classify(self, batch: FloatArray) -> list[Prediction]:
         """A prediction for each photo of a preprocessed batch, float32 (n, height, width, 3)."""
-        feature_maps, known = self._run(batch)
-        self.forward_passes += len(batch)
+        feature_maps, known, traces = self._run(batch)
         probabilities = [self.probability(self.evidence(features)) for features in feature_maps]
         return [
             Prediction(
@@ -48,9 +48,10 @@ class Classifier:
                 probability=probability,
                 feature_map=feature_map,
                 known_surface=is_known,
+                trace=trace,
             )
-            for probability, feature_map, is_known in zip(
-                probabilities, feature_maps, known, strict=True
+            for probability, feature_map, is_known, trace in zip(
+                probabilities, feature_maps, known, traces, strict=True
             )
         ]
 
@@ -68,12 +69,21 @@ class Classifier:
         )
         return float(np.exp(-np.logaddexp(0.0, -log_odds)))
 
-    def _run(self, batch: FloatArray) -> tuple[FloatArray, list[bool] | list[None]]:
-        """The feature maps, and whether each photo shows a known surface."""
-        if self._surface is None or not isinstance(self._engine, Describes):
-            return self._engine(batch), [None] * len(batch)
-        feature_maps, deviations = self._engine.describe(batch)
-        return feature_maps, [self._surface.log_odds(photo) <= 0 for photo in deviations]
+    def _run(
+        self, batch: FloatArray
+    ) -> tuple[FloatArray, Sequence[bool | None], Sequence[Trace | None]]:
+        """The feature maps, whether each photo shows a known surface, and the traces."""
+        self.forward_passes += len(batch)
+        nothing = [None] * len(batch)
+        if not isinstance(self._engine, Describes):
+            return self._engine(batch), nothing, nothing
+        found = self._engine.describe(batch)
+        surface, traces, size = self._surface, found.traces, batch.shape[1:3]
+        return (
+            found.feature_maps,
+            [surface.log_odds(photo) <= 0 for photo in found.deviations] if surface else nothing,
+            [_to_trace(trace, size) for trace in traces] if traces is not None else nothing,
+        )
 
     def evidence(self, feature_map: FloatArray) -> FloatArray:
         """The class activation map of a photo's feature map, float32 (rows, columns)."""
@@ -91,9 +101,12 @@ class Classifier:
 
         float32 (rows, columns), in log-odds; see ``evidence``.
         """
-        [feature_map] = self._engine(photo[np.newaxis])
-        self.forward_passes += 1
-        return self.evidence(feature_map)
+        return self.look_closely(photo)[0]
+
+    def look_closely(self, photo: FloatArray) -> tuple[FloatArray, Trace | None]:
+        """``look``, and the trace where there is a tracer."""
+        [feature_map], _, [trace] = self._run(photo[np.newaxis])
+        return self.evidence(feature_map), trace
 
     def release_memory(self) -> None:
         """Give back what a photo larger than usual made the engine allocate."""
@@ -133,7 +146,7 @@ def load_classifier(path: Path | None = None, engine: str | None = None) -> Clas
     Raises ``WeightsError`` for the weights, ``CrackError`` for the engine.
     """
     weights, card = load_weights(path or weights_path())
-    run = build_engine(engine or engine_name(), weights, card.feature_layer)
+    run = build_engine(engine or engine_name(), weights, card.feature_layer, _find_tracer(weights))
     return Classifier(run, weights, card, _find_readout(weights))
 
 
@@ -142,4 +155,22 @@ def _find_readout(weights: Weights) -> SurfaceReadout | None:
     if not SURFACE_READOUT.exists():
         return None
     readout = read_readout(SURFACE_READOUT)
-    return readout if readout.layers_sha256 == layers_sha256(weights) else None
+    own = layers_sha256(weights, STATISTICS_BLOCK)
+    return readout if readout.layers_sha256 == own else None
+
+
+def _find_tracer(weights: Weights) -> Tracer | None:
+    """The bundled tracer if it belongs to these weights."""
+    if not TRACER.exists():
+        return None
+    tracer = read_tracer(TRACER)
+    return tracer if tracer.layers_sha256 == layers_sha256(weights, max(TRACED_BLOCKS)) else None
+
+
+def _to_trace(trace: FloatArray, size: tuple[int, int]) -> Trace:
+    """In 256 steps, and continued over the last pixels that pooling left out."""
+    missing = [
+        (0, -(-side // PIXELS_TO_A_CELL) - cells)
+        for side, cells in zip(size, trace.shape, strict=True)
+    ]
+    return np.pad(np.rint(trace * 255).astype(np.uint8), missing, mode="edge")

@@ -9,12 +9,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from threading import Lock
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
 from cracklib.architecture import BLOCKS, STATISTICS_BLOCK, FeatureLayer
 from cracklib.errors import CrackError
+from cracklib.tracer import OUTPUT, TRACED_BLOCKS, Tracer
 from cracklib.types import FloatArray
 from cracklib.weights import Weights
 
@@ -29,14 +30,26 @@ class Engine(Protocol):
         """The feature map."""
 
 
+class Description(NamedTuple):
+    """What a forward pass says of a batch of photos besides their feature maps.
+
+    ``deviations`` is the standard deviation over the photo of each channel after the pooling of
+    ``STATISTICS_BLOCK``, float32 (n, channels). ``traces`` is what the engine's tracer made of
+    them, float32 (n, rows, columns) in [0, 1], a cell for ``tracer.PIXELS_TO_A_CELL`` pixels each
+    way; None without a tracer.
+    """
+
+    feature_maps: FloatArray
+    deviations: FloatArray
+    traces: FloatArray | None
+
+
 @runtime_checkable
 class Describes(Engine, Protocol):
     """An engine that tells of what a photo shows, in the same forward pass."""
 
-    def describe(self, batch: FloatArray, /) -> tuple[FloatArray, FloatArray]:
-        """The feature map, and the standard deviation over the photo of each channel after the
-        pooling of ``STATISTICS_BLOCK``, float32 (n, channels).
-        """
+    def describe(self, batch: FloatArray, /) -> Description:
+        """The feature map, and the rest."""
 
 
 @runtime_checkable
@@ -47,8 +60,10 @@ class HoldsMemory(Engine, Protocol):
         """Give it back; the next photo takes a moment longer. Safe to call from any thread."""
 
 
-def build_engine(name: str, weights: Weights, feature_layer: FeatureLayer) -> Engine:
-    """The engine called ``name``, one of ``ENGINES``, holding ``weights``.
+def build_engine(
+    name: str, weights: Weights, feature_layer: FeatureLayer, tracer: Tracer | None = None
+) -> Engine:
+    """The engine called ``name``, one of ``ENGINES``, holding ``weights`` and those of ``tracer``.
 
     Raises ``CrackError`` where there is no such engine or it can't be imported.
     """
@@ -57,10 +72,12 @@ def build_engine(name: str, weights: Weights, feature_layer: FeatureLayer) -> En
             f"Unknown inference engine '{name}'. "
             f"Set CRACKLIB_ENGINE to one of: {', '.join(ENGINES)}."
         )
-    return ENGINES[name](weights, feature_layer)
+    return ENGINES[name](weights, feature_layer, tracer)
 
 
-def openvino_engine(weights: Weights, feature_layer: FeatureLayer) -> Engine:
+def openvino_engine(
+    weights: Weights, feature_layer: FeatureLayer, tracer: Tracer | None = None
+) -> Engine:
     """The network as an OpenVINO graph, compiled for this CPU at batch 1.
 
     OpenVINO computes in bfloat16 where the CPU has it natively and in float32 elsewhere; that is
@@ -80,18 +97,23 @@ def openvino_engine(weights: Weights, feature_layer: FeatureLayer) -> Engine:
             "or set the environment variable CRACKLIB_ENGINE=tensorflow."
         ) from error
 
+    def convolve(x: Any, kernel: FloatArray, bias: FloatArray) -> Any:
+        filters = np.ascontiguousarray(kernel.transpose(3, 2, 0, 1))
+        pad = [kernel.shape[0] // 2] * 2
+        x = ops.convolution(x, filters, [1, 1], pad, pad, [1, 1])
+        return ops.add(x, bias.reshape(1, -1, 1, 1))
+
     halves = ops.parameter([1, -1, -1, 6], np.float32, name="halves")
     x = ops.transpose(halves, np.array([0, 3, 1, 2]))
+    ends = {}
     for block, (count, _) in enumerate(BLOCKS, start=1):
         for index in range(1, count + 1):
             layer = f"block{block}_conv{index}"
-            kernel = weights[f"{layer}/kernel"].transpose(3, 2, 0, 1)
+            kernel = weights[f"{layer}/kernel"]
             if layer == "block1_conv1":
-                kernel = np.concatenate([kernel, kernel], axis=1)
-            kernel = np.ascontiguousarray(kernel)
-            bias = weights[f"{layer}/bias"].reshape(1, -1, 1, 1)
-            x = ops.convolution(x, kernel, [1, 1], [1, 1], [1, 1], [1, 1], name=layer)
-            x = ops.relu(ops.add(x, bias))
+                kernel = np.concatenate([kernel, kernel], axis=2)
+            x = ops.relu(convolve(x, kernel, weights[f"{layer}/bias"]))
+        ends[block] = x
         if feature_layer == "block5_conv3" and block == len(BLOCKS):
             break
         x = ops.max_pool(x, [2, 2], [1, 1], [0, 0], [0, 0], [2, 2]).output(0)
@@ -100,7 +122,27 @@ def openvino_engine(weights: Weights, feature_layer: FeatureLayer) -> Engine:
             variance = ops.reduce_mean(ops.squared_difference(x, mean), [2, 3], False)
             deviations = ops.sqrt(variance).output(0)
     feature_map = ops.transpose(x, np.array([0, 2, 3, 1]))
-    model = ov.Model([feature_map.output(0), deviations], [halves], "wall_crack_vgg16")
+    outputs = [feature_map.output(0), deviations]
+    if tracer:
+
+        def layer_of_tracer(x: Any, name: str) -> Any:
+            return convolve(x, tracer.weights[f"{name}/kernel"], tracer.weights[f"{name}/bias"])
+
+        rows_columns = np.array([2, 3])
+        x = None
+        for block in TRACED_BLOCKS:
+            side = ops.relu(layer_of_tracer(ends[block], f"block{block}_side"))
+            if x is not None:
+                twice = np.array([2, 2], np.float32)
+                x = ops.interpolate(x, twice, "linear_onnx", "scales", axes=rows_columns)
+                # Pooling leaves out the last row or column of an odd number.
+                size = ops.gather(ops.shape_of(x), rows_columns, np.array(0))
+                side = ops.slice(side, np.array([0, 0]), size, np.array([1, 1]), rows_columns)
+                side = ops.concat([x, side], 1)
+            x = ops.relu(layer_of_tracer(side, f"block{block}_join"))
+        trace = ops.sigmoid(layer_of_tracer(x, OUTPUT))
+        outputs.append(ops.squeeze(trace, np.array([1])).output(0))
+    model = ov.Model(outputs, [halves], "wall_crack_vgg16")
     return _OpenVino(ov.Core().compile_model(model, "CPU", {"PERFORMANCE_HINT": "LATENCY"}))
 
 
@@ -112,16 +154,16 @@ class _OpenVino:
         self._request, self._lock = compiled.create_infer_request(), Lock()
 
     def __call__(self, batch: FloatArray) -> FloatArray:
-        return self.describe(batch)[0]
+        return self.describe(batch).feature_maps
 
-    def describe(self, batch: FloatArray) -> tuple[FloatArray, FloatArray]:
-        maps, deviations = [], []
+    def describe(self, batch: FloatArray) -> Description:
+        found = []
         for photo in _split(batch)[:, np.newaxis]:
             with self._lock:
-                found = self._request.infer([photo])
-                maps.append(found[0].copy())
-                deviations.append(found[1].copy())
-        return np.concatenate(maps), np.concatenate(deviations)
+                results = self._request.infer([photo])
+                found.append([result.copy() for result in results.values()])
+        maps, deviations, *traces = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        return Description(maps, deviations, traces[0] if traces else None)
 
     def release_memory(self) -> None:
         with self._lock:
@@ -134,20 +176,25 @@ def _split(batch: FloatArray) -> FloatArray:
     return np.concatenate([high, batch - high], axis=-1)
 
 
-def tensorflow_engine(weights: Weights, feature_layer: FeatureLayer) -> Engine:
+def tensorflow_engine(
+    weights: Weights, feature_layer: FeatureLayer, tracer: Tracer | None = None
+) -> Engine:
     """The Keras model on TensorFlow, float32."""
-    from cracklib.model import build_model
+    from cracklib.model import build_model, build_tracer
 
     model = build_model(feature_layer, weights)
     import keras
     import tensorflow as tf
 
     layers = [model.output["feature_map"], model.get_layer(f"block{STATISTICS_BLOCK}_pool").output]
-    both = keras.Model(model.input, layers)
+    if tracer:
+        layers.append(build_tracer(model, tracer.weights).output)
+    outputs = keras.Model(model.input, layers)
 
-    def forward(batch: Any) -> tuple[Any, Any]:
-        feature_map, middle = both(batch, training=False)
-        return feature_map, tf.math.reduce_std(middle, [1, 2])
+    def forward(batch: Any) -> list[Any]:
+        feature_map, middle, *logits = outputs(batch, training=False)
+        traces = [tf.sigmoid(logit[..., 0]) for logit in logits]
+        return [feature_map, tf.math.reduce_std(middle, [1, 2]), *traces]
 
     signature = tf.TensorSpec([None, None, None, 3], tf.float32)
     return _TensorFlow(tf.function(forward).get_concrete_function(signature))
@@ -156,18 +203,18 @@ def tensorflow_engine(weights: Weights, feature_layer: FeatureLayer) -> Engine:
 class _TensorFlow:
     """An engine of a TensorFlow function."""
 
-    def __init__(self, forward: Callable[[FloatArray], tuple[Any, Any]]) -> None:
+    def __init__(self, forward: Callable[[FloatArray], list[Any]]) -> None:
         self._forward = forward
 
     def __call__(self, batch: FloatArray) -> FloatArray:
-        return self.describe(batch)[0]
+        return self.describe(batch).feature_maps
 
-    def describe(self, batch: FloatArray) -> tuple[FloatArray, FloatArray]:
-        feature_map, deviations = self._forward(batch)
-        return np.asarray(feature_map), np.asarray(deviations)
+    def describe(self, batch: FloatArray) -> Description:
+        maps, deviations, *traces = map(np.asarray, self._forward(batch))
+        return Description(maps, deviations, traces[0] if traces else None)
 
 
-ENGINES: dict[str, Callable[[Weights, FeatureLayer], Engine]] = {
+ENGINES: dict[str, Callable[[Weights, FeatureLayer, Tracer | None], Engine]] = {
     "openvino": openvino_engine,
     "tensorflow": tensorflow_engine,
 }

@@ -10,16 +10,19 @@ import importlib.metadata
 import importlib.util
 import os
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from cracklib.architecture import BLOCKS, FEATURES, HEAD, FeatureLayer, convolution_names
 from cracklib.config import BUNDLED_WEIGHTS, LABELS, STARTS
 from cracklib.errors import TrainingError
+from cracklib.tracer import OUTPUT, TRACED_BLOCKS, tracer_shapes
 from cracklib.weights import Weights, check_shapes, load_weights
 
 
@@ -49,6 +52,46 @@ def build_model(
     if weights is not None:
         assign_weights(model, weights)
     return model
+
+
+def build_tracer(model: keras.Model, weights: Weights | None = None) -> keras.Model:
+    """The decoder of ``tracer`` on top of a model of ``build_model``, which stays as it is.
+
+    Output: float32 (n, rows, columns, 1), before the sigmoid. Without ``weights`` the layers keep
+    Keras's own initial values.
+    """
+
+    def convolve(x: Any, name: str, activation: str | None = "relu") -> Any:
+        side, _, _, channels = shapes[f"{name}/kernel"]
+        layer = keras.layers.Conv2D(
+            channels, side, padding="same", activation=activation, name=name
+        )
+        x = layer(x)
+        if weights is not None:
+            layer.set_weights([weights[f"{name}/kernel"], weights[f"{name}/bias"]])
+        return x
+
+    shapes = tracer_shapes()
+    x = None
+    for block in TRACED_BLOCKS:
+        end = model.get_layer(f"block{block}_conv{BLOCKS[block - 1][0]}").output
+        side = convolve(end, f"block{block}_side")
+        x = convolve(side if x is None else _JoinFiner()([x, side]), f"block{block}_join")
+    return keras.Model(model.input, convolve(x, OUTPUT, None), name="tracer")
+
+
+class _JoinFiner(keras.layers.Layer):  # type: ignore[misc]
+    """Channels enlarged twice, and beside them those of twice as many rows and columns."""
+
+    def call(self, inputs: list[Any]) -> Any:
+        coarser, finer = inputs
+        size = 2 * tf.shape(coarser)[1:3]
+        # Pooling leaves out the last row or column of an odd number.
+        return tf.concat([tf.image.resize(coarser, size), finer[:, : size[0], : size[1]]], axis=-1)
+
+    def compute_output_shape(self, input_shape: list[Any]) -> tuple[Any, ...]:
+        coarser, finer = input_shape
+        return coarser[0], None, None, coarser[3] + finer[3]
 
 
 def read_weights(model: keras.Model) -> Weights:

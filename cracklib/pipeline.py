@@ -26,7 +26,7 @@ from cracklib.photo import decode_photo, read_photo
 from cracklib.preprocess import large_input_size, to_batch
 from cracklib.refine import refine_heat, refine_scales
 from cracklib.scan import Scan, join_scales
-from cracklib.types import FloatArray, HeatScale, Photo, Pixels, Progress, Verdict
+from cracklib.types import FloatArray, HeatScale, Photo, Pixels, Progress, Trace, Verdict
 from cracklib.weights import ModelCard
 
 
@@ -39,7 +39,8 @@ class Inspection:
     is the time from the photo as given to the heat. ``scales`` is the heat at each scale that the
     photo was searched at, from what the looks at the whole see to the photo's own; ``heat`` then
     has the most of them. Empty where it was not searched. ``known_surface`` is as in
-    ``Prediction``.
+    ``Prediction``. ``traces`` are those of the first look and, for a photo that was searched, of
+    each scale; empty where there is no tracer.
     """
 
     photo: Photo
@@ -52,6 +53,7 @@ class Inspection:
     model_sha256: str
     scales: tuple[FloatArray, ...] = ()
     known_surface: bool | None = None
+    traces: tuple[Trace, ...] = ()
 
     @cached_property
     def doubts(self) -> tuple[Doubt, ...]:
@@ -70,8 +72,8 @@ class Inspection:
         See ``refine.refine_heat`` and, for a photo that was searched, ``refine_scales``.
         """
         if self.scales:
-            return refine_scales(self.photo.pixels, self.scales)
-        return refine_heat(self.photo.pixels, self.heat)
+            return refine_scales(self.photo.pixels, self.scales, self.traces)
+        return refine_heat(self.photo.pixels, self.heat, *self.traces)
 
     @cached_property
     def refined(self) -> FloatArray:
@@ -186,6 +188,7 @@ class Inspector:
             probability=probability,
             heat=join_scales(scales),
             scales=scales,
+            traces=(*inspection.traces, *scan.traces),
             seconds=inspection.seconds + scan.seconds,
         )
 
@@ -208,6 +211,7 @@ class Inspector:
             model_name=self.card.name,
             model_sha256=self.card.sha256,
             known_surface=prediction.known_surface,
+            traces=() if prediction.trace is None else (prediction.trace,),
         )
 
 

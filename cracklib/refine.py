@@ -11,7 +11,7 @@ import numpy as np
 
 from cracklib.architecture import STRIDE
 from cracklib.overlay import upsample_heat
-from cracklib.types import FloatArray, Pixels
+from cracklib.types import FloatArray, Pixels, Trace
 
 # Everything here was chosen on one half of the masked photos; `benchmarks.refined_heat` has both.
 _SIDE_PX = 384
@@ -26,6 +26,8 @@ _RIDGE_FULL, _FINE_RIDGE_FULL = 200.0, 60.0
 """Curvature that counts in full, as seen at once and at the finer scales of a search, where what
 is left to find is faint."""
 _RIDGE_SHARE = 0.6
+_TRACE_SHARE = 0.5
+"""Of what ridges count for, where there is a trace."""
 _JOINT_PX = (40, 160)
 """Straight lines begin to count as joints at the first length and fully do at the second."""
 _JOINT_WIDTH_PX = 5
@@ -40,40 +42,45 @@ _TRACED = 0.005
 """Heat that comes to no more than 0.08, where ``measurement`` ends a crack, whatever the pixels."""
 
 
-def refine_heat(pixels: Pixels, heat: FloatArray) -> FloatArray:
+def refine_heat(pixels: Pixels, heat: FloatArray, trace: Trace | None = None) -> FloatArray:
     """Heat that follows the crack: ``heat**0.3`` times how much each pixel looks like one.
 
     The product, in [0, 1], is spread over the colours by ``product**2 / (product**2 + 0.4**2)``,
     which changes no order.
 
-    Needs no pixel labels: what looks like a crack is darker than its surroundings or the bottom of
-    a dark valley, and no long straight line. Where there is no heat nothing is drawn, whatever it
-    looks like.
+    Needs no pixel labels: what looks like a crack is darker than its surroundings, the bottom of a
+    dark valley or what ``trace`` says, and no long straight line. Where there is no heat nothing is
+    drawn, whatever it looks like.
 
     ``pixels`` is uint8 RGB (height, width, 3); ``heat`` is float32 in [0, 1] of any number of rows
-    and columns, a cell for ``STRIDE`` pixels of what the network saw. Lines are looked for at 384
-    px on the photo's shorter side, or as finely as the network looked if that is more; a smaller
-    photo is taken as it is. Returns float32 in [0, 1] of the size that lines were looked for at;
-    ``upsample_heat`` brings it to the photo's.
+    and columns, a cell for ``STRIDE`` pixels of what the network saw; ``trace`` is of the same
+    look, None where there is no tracer. Lines are looked for at 384 px on the photo's shorter side,
+    or as finely as the network looked if that is more; a smaller photo is taken as it is. Returns
+    float32 in [0, 1] of the size that lines were looked for at; ``upsample_heat`` brings it to the
+    photo's.
     """
     small = _seen_for(pixels, heat)
-    return _refine(small, upsample_heat(heat, small.shape[:2]), straight_lines(small))
+    return _refine_whole(small, heat, straight_lines(small), trace)
 
 
-def refine_scales(pixels: Pixels, heats: Sequence[FloatArray]) -> FloatArray:
+def refine_scales(
+    pixels: Pixels, heats: Sequence[FloatArray], traces: Sequence[Trace] = ()
+) -> FloatArray:
     """The heat of a photo that was searched at several scales, refined at each of them.
 
     ``pixels`` is uint8 RGB (height, width, 3); ``heats``, from the coarsest to the finest, are as
-    for ``refine_heat``. Each place has the most that any scale gives it: a wide crack is seen whole
-    from afar, a hairline from near. Straight lines are those of the coarsest scale, for from near
-    any crack has straight pieces. Returns float32 in [0, 1] of the size of the finest scale.
+    for ``refine_heat``, and so are ``traces``, one for each or none at all. Each place has the most
+    that any scale gives it: a wide crack is seen whole from afar, a hairline from near. Straight
+    lines are those of the coarsest scale, for from near any crack has straight pieces. Returns
+    float32 in [0, 1] of the size of the finest scale.
 
     The finer scales are done in tiles, and where there is no heat not at all.
     """
     small = _seen_for(pixels, heats[0])
     lines = straight_lines(small)
-    refined = _refine(small, upsample_heat(heats[0], small.shape[:2]), lines)
-    for heat in heats[1:]:
+    trace_of = dict(enumerate(traces))
+    refined = _refine_whole(small, heats[0], lines, trace_of.get(0))
+    for scale, heat in enumerate(heats[1:], start=1):
         at_scale = _seen_for(pixels, heat)
         coarser, size = refined, at_scale.shape[:2]
         refined = np.empty(size, np.float32)
@@ -82,7 +89,8 @@ def refine_scales(pixels: Pixels, heats: Sequence[FloatArray]) -> FloatArray:
             heat_seen = _part(heat, size, seen)
             if heat_seen.max() > _TRACED:
                 lines_seen = _part(lines, size, seen)
-                found = _refine(at_scale[seen], heat_seen, lines_seen, _FINE_RIDGE_FULL)
+                trace_seen = _part(trace_of[scale], size, seen) if trace_of else None
+                found = _refine(at_scale[seen], heat_seen, lines_seen, trace_seen, _FINE_RIDGE_FULL)
                 inner = tuple(
                     slice(a.start - b.start, a.stop - b.start)
                     for a, b in zip(tile, seen, strict=True)
@@ -102,13 +110,27 @@ def _seen_for(pixels: Pixels, heat: FloatArray) -> Pixels:
     return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _refine(
-    pixels: Pixels, heat: FloatArray, lines: FloatArray, ridge_full: float = _RIDGE_FULL
+def _refine_whole(
+    pixels: Pixels, heat: FloatArray, lines: FloatArray, trace: Trace | None
 ) -> FloatArray:
-    """All of one size."""
+    size = pixels.shape[:2]
+    at_pixels = None if trace is None else upsample_heat(trace.astype(np.float32), size)
+    return _refine(pixels, upsample_heat(heat, size), lines, at_pixels)
+
+
+def _refine(
+    pixels: Pixels,
+    heat: FloatArray,
+    lines: FloatArray,
+    trace: FloatArray | None,
+    ridge_full: float = _RIDGE_FULL,
+) -> FloatArray:
+    """All of one size; ``trace`` in [0, 255]."""
     # Mortar, brick and paint are lit in at least one channel; the inside of a crack is in none.
     brightness = pixels.max(axis=2)
     ridges = np.sqrt(dark_ridges(brightness, ridge_full))
+    if trace is not None:
+        ridges = (1 - _TRACE_SHARE) * ridges + _TRACE_SHARE / np.float32(255) * trace
     likeness = (1 - _RIDGE_SHARE) * darkness(brightness) + _RIDGE_SHARE * ridges
     likeness *= 1 - _JOINT_WEIGHT * lines
     refined: FloatArray = (likeness * heat**_HEAT_POWER) ** 2
@@ -132,7 +154,7 @@ def _tiles(size: tuple[int, int]) -> Iterator[tuple[_Region, _Region]]:
         yield tile, (seen[0], seen[1])
 
 
-def _part(values: FloatArray, size: tuple[int, int], region: _Region) -> FloatArray:
+def _part(values: FloatArray | Trace, size: tuple[int, int], region: _Region) -> FloatArray:
     """``upsample_heat(values, size)[region]``, and no more of it."""
     crop, offsets, scales = [], [], []
     for side, have, want in zip(region, values.shape, size, strict=True):

@@ -19,7 +19,8 @@ from cracklib.architecture import STRIDE
 from cracklib.classifier import Classifier
 from cracklib.overlay import upsample_heat
 from cracklib.preprocess import large_input_size, preprocess_pixels
-from cracklib.types import FloatArray, Pixels
+from cracklib.tracer import PIXELS_TO_A_CELL
+from cracklib.types import FloatArray, Pixels, Trace
 
 TILE_PX = 1024
 """Side of what a tile gives, at most. Smaller tiles see more of their neighbours, larger ones take
@@ -104,7 +105,8 @@ class Scan:
     """A search under way. It goes on by ``step``, and can be left at any time.
 
     ``evidence`` has, from the coarsest scale to the photo's own, the class activation map: float32
-    (rows, columns), a cell for ``stride`` pixels of that scale; it is whole once ``finished``.
+    (rows, columns), a cell for ``stride`` pixels of that scale, and ``traces``, where there is a
+    tracer, its trace; both are whole once ``finished``.
     ``done_px`` and ``total_px`` count the pixels that the network sees, ``seconds`` the time of all
     steps. No more than one tile is ever held as the network's input, and no feature map beyond a
     tile's.
@@ -117,6 +119,7 @@ class Scan:
             np.zeros((height // stride, width // stride), np.float32)
             for height, width in self.sizes
         ]
+        self.traces: list[Trace] = []
         self._tiles = [
             Tile(scale, rows, columns)
             for scale, (height, width) in enumerate(self.sizes)
@@ -141,17 +144,37 @@ class Scan:
         tile = self._tiles[0]
         rows, columns = tile.rows, tile.columns
         seen = self._at_scale(tile.scale)[rows.seen, columns.seen]
-        found = self._classifier.look(preprocess_pixels(seen))
+        found, trace = self._classifier.look_closely(preprocess_pixels(seen))
         stride = self._classifier.stride
         top, left = (span.first - span.start_px // stride for span in (rows, columns))
         self.evidence[tile.scale][rows.given, columns.given] = found[
             top : top + rows.last - rows.first, left : left + columns.last - columns.first
         ]
+        if trace is not None:
+            self._keep(trace, tile)
         self.done_px += tile.seen_px
         del self._tiles[0]
         if self.finished:
             self.release_memory()
         self.seconds += time.perf_counter() - start
+
+    def _keep(self, trace: Trace, tile: Tile) -> None:
+        """Put in its place what a tile gives of the trace."""
+        size = self.sizes[tile.scale]
+        if len(self.traces) == tile.scale:
+            cells = [-(-side // PIXELS_TO_A_CELL) for side in size]
+            self.traces.append(np.zeros(cells, np.uint8))
+        whole = self.traces[tile.scale]
+        (top, above), (left, before) = (
+            (
+                span.first * self._classifier.stride // PIXELS_TO_A_CELL,
+                span.start_px // PIXELS_TO_A_CELL,
+            )
+            for span in (tile.rows, tile.columns)
+        )
+        inner = trace[top - above :, left - before :]
+        # What lies beyond what the tile gives is written again by the tiles that follow.
+        whole[top : top + inner.shape[0], left : left + inner.shape[1]] = inner
 
     def release_memory(self) -> None:
         """Give back what the tiles made the engine allocate; for who leaves before the end."""

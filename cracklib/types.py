@@ -13,6 +13,9 @@ Verdict = Literal["crack", "no_crack"]
 Pixels = NDArray[np.uint8]
 """RGB pixels, shape (height, width, 3), values 0 to 255."""
 FloatArray = NDArray[np.float32]
+Trace = NDArray[np.uint8]
+"""How much each place looks like a crack, (rows, columns), a cell for 2 pixels of what the network
+saw; 255 is entirely. See ``tracer``."""
 Progress = Callable[[int, int], None]
 """Called with how many are done and how many there are."""
 
@@ -50,13 +53,15 @@ class Prediction:
 
     ``probability`` is the calibrated probability of a crack, in [0, 1]; ``feature_map`` is the last
     feature map, float32 (rows, columns, channels), from which the heatmap is read;
-    ``known_surface`` is whether the photo looks like what was trained on, None where nothing tells.
+    ``known_surface`` is whether the photo looks like what was trained on, and ``trace`` where it
+    looks like a crack from near; each is None where nothing tells.
     """
 
     verdict: Verdict
     probability: float
     feature_map: FloatArray
     known_surface: bool | None = None
+    trace: Trace | None = None
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.probability <= 1.0:

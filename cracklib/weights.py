@@ -24,7 +24,6 @@ from safetensors.numpy import load, save
 from cracklib.architecture import (
     BLOCKS,
     FEATURE_LAYERS,
-    STATISTICS_BLOCK,
     FeatureLayer,
     convolution_names,
     weight_shapes,
@@ -143,10 +142,10 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def layers_sha256(weights: Weights) -> str:
-    """The hash of all layers up to ``STATISTICS_BLOCK``."""
+def layers_sha256(weights: Weights, blocks: int) -> str:
+    """The hash of all layers of the first so many ``blocks``."""
     digest = hashlib.sha256()
-    convolutions = sum(count for count, _ in BLOCKS[:STATISTICS_BLOCK])
+    convolutions = sum(count for count, _ in BLOCKS[:blocks])
     for name in convolution_names()[:convolutions]:
         for part in ("kernel", "bias"):
             digest.update(np.ascontiguousarray(weights[f"{name}/{part}"], np.float32).tobytes())

@@ -14,7 +14,7 @@ LAYERS = [
     | {"centreline", "doubts", "export", "measured", "region_view", "regions", "scale"}
     | {"surface", "widths"},
     {"calibration", "cam", "classifier", "engines", "features", "model", "timing", "training"}
-    | {"looks", "scan", "weights"},
+    | {"looks", "scan", "tracer", "weights"},
     {"__main__", "comparison", "evaluation", "jobs", "measurement", "pipeline", "store"},
     {"__init__"},
 ]

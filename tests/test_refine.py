@@ -47,6 +47,16 @@ def test_more_heat_draws_more():
     assert (strong[10:-10, 101:105] > weak[10:-10, 101:105]).all()
 
 
+def test_a_trace_tells_one_dark_line_from_another():
+    pixels = wall()
+    pixels[:, 60:64], pixels[:, 160:164] = 60, 60
+    trace = np.zeros((112, 112), np.uint8)
+    trace[:, 80:82] = 255
+    without, with_trace = refine_heat(pixels, EVERYWHERE), refine_heat(pixels, EVERYWHERE, trace)
+    assert without[112, 161] == pytest.approx(without[112, 61], abs=0.02)
+    assert with_trace[112, 161] > 2 * with_trace[112, 61]
+
+
 def test_a_plain_wall_stays_clean():
     assert refine_heat(wall(), EVERYWHERE).max() < 0.01
 

@@ -8,6 +8,7 @@ from cracklib import scan
 from cracklib.architecture import BLOCKS
 from cracklib.classifier import Classifier
 from cracklib.config import DISPLAY_THRESHOLD
+from cracklib.engines import Description
 from cracklib.pipeline import Inspector
 from cracklib.preprocess import preprocess_pixels
 from cracklib.scan import Scan, join_scales, scan_sizes
@@ -66,16 +67,42 @@ def test_tiles_give_what_the_whole_gives(size, tile_px, monkeypatch):
         np.testing.assert_allclose(evidence, whole, atol=1e-4)
 
 
+class Tracing:
+    """The engine above; what it traces is how light each place is."""
+
+    def __call__(self, batch):
+        return one_channel_vgg(batch)
+
+    def describe(self, batch):
+        _, height, width, _ = batch.shape
+        rows, columns = height // 4 * 2, width // 4 * 2
+        light = (batch[:, : 2 * rows, : 2 * columns].mean(-1) + 128) / 256
+        traces = light.reshape(-1, rows, 2, columns, 2).mean((2, 4)).clip(0, 1)
+        return Description(one_channel_vgg(batch), np.zeros((1, 1), np.float32), traces)
+
+
+@pytest.mark.parametrize("size", [(640, 640), (523, 777), (481, 500), (130, 4500)])
+def test_the_trace_of_tiles_is_that_of_the_whole(size, monkeypatch):
+    monkeypatch.setattr(scan, "TILE_PX", 256)
+    classifier = Classifier(Tracing(), TINY_HEAD, make_card())
+    pixels = grainy_wall(*size)
+    found = run(Scan(classifier, pixels))
+    assert len(found.traces) == len(found.evidence)
+    _, whole = classifier.look_closely(preprocess_pixels(pixels))
+    np.testing.assert_array_equal(found.traces[-1], whole)
+
+
 @pytest.mark.slow
 def test_tiles_of_the_real_network_give_what_the_whole_gives(bundled_weights, monkeypatch):
     monkeypatch.setattr(scan, "TILE_PX", 256)
     classifier = Inspector.load(bundled_weights).classifier
     pixels = cv2.resize(grainy_wall(40, 60), (787, 523), interpolation=cv2.INTER_CUBIC)
-    evidence = run(Scan(classifier, pixels)).evidence[-1]
-    whole = classifier.look(preprocess_pixels(pixels))
+    found = run(Scan(classifier, pixels))
+    whole, trace = classifier.look_closely(preprocess_pixels(pixels))
     assert np.ptp(whole) > 1
     # Where OpenVINO computes in bfloat16, sums of another order may round to the next number.
-    np.testing.assert_allclose(evidence, whole, atol=0.05)
+    np.testing.assert_allclose(found.evidence[-1], whole, atol=0.05)
+    np.testing.assert_allclose(found.traces[-1], trace.astype(int), atol=4)
 
 
 def test_scales_go_from_near_what_one_pass_sees_to_the_photos_own():

@@ -6,6 +6,7 @@ import pytest
 from cracklib import classifier as classifier_module
 from cracklib.architecture import STATISTICS_BLOCK, weight_shapes
 from cracklib.classifier import Classifier, load_classifier
+from cracklib.engines import Description
 from cracklib.errors import WeightsError
 from cracklib.pipeline import Inspector
 from cracklib.surface import SurfaceReadout, read_readout
@@ -25,7 +26,7 @@ class Describing:
 
     def describe(self, batch):
         deviation = batch.std((1, 2, 3))
-        return tiny_engine(batch), np.stack([deviation, deviation], axis=1)
+        return Description(tiny_engine(batch), np.stack([deviation, deviation], axis=1), None)
 
 
 def stripes(contrast):
@@ -67,7 +68,7 @@ def test_a_readout_of_other_layers_is_not_used(tmp_path, monkeypatch):
     path = tmp_path / "surface.json"
     monkeypatch.setattr(classifier_module, "SURFACE_READOUT", path)
     assert classifier_module._find_readout(weights) is None, "there is none"
-    own = SurfaceReadout(layers_sha256(weights), (1.0,), 0.0)
+    own = SurfaceReadout(layers_sha256(weights, STATISTICS_BLOCK), (1.0,), 0.0)
     path.write_text(own.to_json())
     assert classifier_module._find_readout(weights) == own
     weights["block5_conv1/kernel"] = weights["block5_conv1/kernel"] + 1

@@ -16,6 +16,7 @@ from scipy.optimize import minimize
 from scipy.special import expit
 from tqdm import tqdm
 
+from cracklib.architecture import STATISTICS_BLOCK
 from cracklib.config import BUNDLED_WEIGHTS, INPUT_SIZE, SURFACE_READOUT
 from cracklib.dataset import find_labelled
 from cracklib.engines import Describes, build_engine
@@ -52,11 +53,11 @@ def main() -> None:
             photo = read_photo(sorted(paths)[index])
             for view in (photo, vary(photo, rng, is_surface=source not in OTHER)):
                 size = large_input_size(view.size) or INPUT_SIZE
-                _, [deviations] = engine.describe(to_batch([view], size))
+                [deviations] = engine.describe(to_batch([view], size)).deviations
                 seen[source].append(np.sqrt(deviations))
     kernel, bias = fit({source: np.array(rows, float) for source, rows in seen.items()})
     readout = SurfaceReadout(
-        layers_sha256=layers_sha256(weights),
+        layers_sha256=layers_sha256(weights, STATISTICS_BLOCK),
         kernel=tuple(float(f"{value:.5g}") for value in kernel),
         bias=float(f"{bias:.6g}"),
         data={source: len(rows) // 2 for source, rows in seen.items()},

@@ -1,0 +1,80 @@
+"""Where a crack runs, as the first blocks of the network see it: a decoder on their feature maps.
+
+The class activation map has a cell for 16 pixels; ``TRACED_BLOCKS`` still know where a dark line
+ends. The decoder goes from the coarser of them to the finer (as in U-Net; Ronneberger et al. 2015,
+https://arxiv.org/abs/1505.04597), and was trained by ``weights/fit_tracer.py`` on the renderer's
+exact masks. No training run changes the blocks it reads, so that it serves every model that started
+from the same ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import load_file
+
+from cracklib.architecture import BLOCKS
+from cracklib.errors import WeightsError
+from cracklib.weights import Weights
+
+TRACED_BLOCKS = (3, 2)
+"""The blocks that are read, each after its last convolution, in this order."""
+CHANNELS = {3: 32, 2: 24}
+"""Of what the decoder makes of each of them."""
+PIXELS_TO_A_CELL = 2
+"""Of the photo as the network sees it, each way."""
+OUTPUT = "trace"
+
+
+@dataclass(frozen=True, eq=False)
+class Tracer:
+    """The decoder's weights, named as in ``tracer_shapes``, float32.
+
+    They belong to the layers whose hash (``weights.layers_sha256``) is ``layers_sha256``.
+    """
+
+    layers_sha256: str
+    weights: Weights
+
+
+def tracer_shapes() -> dict[str, tuple[int, ...]]:
+    """Name to shape of every weight, as ``architecture.weight_shapes``.
+
+    ``block<n>_side`` takes fewer channels of a block; ``block<n>_join`` joins them with what came
+    from the coarser block, enlarged twice; ``trace`` is the one channel that comes out. A sigmoid
+    follows the last and a ReLU each of the others.
+    """
+    shapes: dict[str, tuple[int, ...]] = {}
+    coarser = 0
+    for block in TRACED_BLOCKS:
+        channels = CHANNELS[block]
+        shapes[f"block{block}_side/kernel"] = (1, 1, BLOCKS[block - 1][1], channels)
+        shapes[f"block{block}_side/bias"] = (channels,)
+        shapes[f"block{block}_join/kernel"] = (3, 3, coarser + channels, channels)
+        shapes[f"block{block}_join/bias"] = (channels,)
+        coarser = channels
+    shapes[f"{OUTPUT}/kernel"] = (1, 1, coarser, 1)
+    shapes[f"{OUTPUT}/bias"] = (1,)
+    return shapes
+
+
+def read_tracer(path: Path) -> Tracer:
+    """The decoder in a file of ``weights/fit_tracer.py``. Raises ``WeightsError``."""
+    try:
+        weights = {name: np.asarray(array, np.float32) for name, array in load_file(path).items()}
+        with safe_open(path, framework="np") as file:
+            layers = file.metadata()["layers_sha256"]
+    except (OSError, SafetensorError, KeyError, TypeError) as error:
+        raise WeightsError(f"Can't use {path} ({error}). {_ADVICE}") from error
+    if {name: array.shape for name, array in weights.items()} != tracer_shapes():
+        raise WeightsError(f"{path} holds other arrays than a tracer has. {_ADVICE}")
+    return Tracer(layers, weights)
+
+
+_ADVICE = (
+    "Expected what weights/fit_tracer.py writes, which comes with the repository; fetch it again, "
+    "or delete it to do without."
+)

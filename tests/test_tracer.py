@@ -1,0 +1,107 @@
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from cracklib import classifier as classifier_module
+from cracklib.architecture import weight_shapes
+from cracklib.classifier import Classifier, load_classifier
+from cracklib.engines import ENGINES, Description, build_engine
+from cracklib.errors import WeightsError
+from cracklib.pipeline import Inspector
+from cracklib.preprocess import preprocess_pixels
+from cracklib.synthesis import render_crack, render_wall
+from cracklib.tracer import TRACED_BLOCKS, Tracer, read_tracer, tracer_shapes
+from cracklib.types import Photo
+from cracklib.weights import layers_sha256
+from tests.tiny import TINY_HEAD, make_card, tiny_engine
+
+
+def drawn(shapes, seed):
+    """Weights drawn as He et al. 2015."""
+    rng = np.random.default_rng(seed)
+    return {
+        name: rng.normal(0, np.sqrt(2 / np.prod(shape[:-1])), shape).astype(np.float32)
+        if name.endswith("kernel")
+        else np.full(shape, 0.1, np.float32)
+        for name, shape in shapes.items()
+    }
+
+
+def test_engines_trace_alike():
+    """Also where pooling leaves out a row or column."""
+    weights, tracer = drawn(weight_shapes(), 0), Tracer("", drawn(tracer_shapes(), 1))
+    tracer.weights["trace/kernel"] /= 50
+    photo = np.random.default_rng(2).uniform(-120, 150, (1, 70, 102, 3)).astype(np.float32)
+    traces = {
+        name: build_engine(name, weights, "block5_conv3", tracer).describe(photo).traces
+        for name in ENGINES
+    }
+    assert traces["openvino"].shape == traces["tensorflow"].shape == (1, 34, 50)
+    assert np.ptp(traces["tensorflow"]) > 0.1
+    np.testing.assert_allclose(traces["openvino"], traces["tensorflow"], atol=0.02)
+
+
+def test_a_trace_reaches_to_the_border_of_an_odd_photo():
+    class Tracing:
+        def __call__(self, batch):
+            return tiny_engine(batch)
+
+        def describe(self, batch):
+            side = np.linspace(0, 1, 110, dtype=np.float32)
+            traces = np.broadcast_to(side, (len(batch), 110, 110))
+            return Description(tiny_engine(batch), np.zeros((len(batch), 2), np.float32), traces)
+
+    classifier = Classifier(Tracing(), TINY_HEAD, make_card())
+    _, trace = classifier.look_closely(np.zeros((223, 221, 3), np.float32))
+    assert trace.shape == (112, 111)
+    assert trace.dtype == np.uint8
+    assert trace[0, 0] == 0
+    assert (trace[:, -2:] == 255).all()
+
+
+def test_a_tracer_of_other_layers_is_not_used(tmp_path, monkeypatch):
+    weights = {name: np.ones(shape, np.float32) for name, shape in weight_shapes().items()}
+    path = tmp_path / "tracer.safetensors"
+    monkeypatch.setattr(classifier_module, "TRACER", path)
+    assert classifier_module._find_tracer(weights) is None, "there is none"
+    layers = layers_sha256(weights, max(TRACED_BLOCKS))
+    save_file(drawn(tracer_shapes(), 0), path, metadata={"layers_sha256": layers})
+    assert classifier_module._find_tracer(weights) is not None
+    weights["block4_conv1/kernel"] = weights["block4_conv1/kernel"] + 1
+    assert classifier_module._find_tracer(weights) is not None, "what comes after doesn't matter"
+    weights["block3_conv3/bias"] = weights["block3_conv3/bias"] + 1
+    assert classifier_module._find_tracer(weights) is None
+
+
+def damage_bytes(path):
+    path.write_bytes(b"not a tracer")
+
+
+def damage_names(path):
+    arrays = drawn(tracer_shapes(), 0)
+    save_file(arrays | {"more": np.zeros(1)}, path, metadata={"layers_sha256": ""})
+
+
+def damage_metadata(path):
+    save_file(drawn(tracer_shapes(), 0), path)
+
+
+@pytest.mark.parametrize("damage", [damage_bytes, damage_names, damage_metadata])
+def test_a_damaged_tracer_is_told(tmp_path, damage):
+    path = tmp_path / "tracer.safetensors"
+    damage(path)
+    with pytest.raises(WeightsError, match=r"tracer\.safetensors"):
+        read_tracer(path)
+
+
+@pytest.mark.slow
+def test_the_bundled_tracer_follows_a_crack_that_turns(bundled_weights):
+    """It belongs to the bundled weights, and finds a crack that nobody trained on."""
+    classifier = load_classifier(bundled_weights)
+    rng = np.random.default_rng(20)
+    pixels, mask = render_crack(render_wall(rng, (224, 224), "concrete"), rng, "single", 4.0)
+    _, trace = classifier.look_closely(preprocess_pixels(pixels))
+    assert trace is not None, "run weights/fit_tracer.py where blocks 1 to 3 are others"
+    cracked = mask[::2, ::2]
+    assert trace[cracked].mean() > trace[~cracked].mean() + 60
+    assert Inspector(classifier).inspect(Photo(pixels)).traces[0].shape == (112, 112)
