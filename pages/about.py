@@ -46,8 +46,9 @@ verdict is “Crack found”.
   log-odds of the probability; a large photo is judged by the third of it, in height and width, that
   speaks most for a crack, or by the piece of that kind that stands out most in the search.
 - **Crack** follows the crack itself: it is that evidence times how much each pixel looks like a
-  crack, darker than its surroundings or the bottom of a dark valley, and no long straight joint. It
-  can't show what the network has no evidence for, and near a crack a dark joint can glow with it.
+  crack, that is, darker than its surroundings, the bottom of a dark valley, or a line to the first
+  layers of the network, and no long straight joint. It can't show what the network has no evidence
+  for, and near a crack a dark joint can glow with it.
 - One colour means the same amount in every photo; weak heat is not drawn, so that a sound wall
   looks sound. *Hide heat below* moves that limit and changes nothing else.
 """
