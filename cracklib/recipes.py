@@ -99,9 +99,11 @@ RECIPES = {
         name="wide",
         start="bundled",
         learning_rate=6e-5,
-        epochs=10,
+        epochs=8,
         variants=(160, 160, 224, 224),
-        mix=replace(_DEFAULT.mix, hard=600, wide_pairs=900, wide_mosaics=300),
+        mix=replace(
+            _DEFAULT.mix, pairs=1500, mosaics=300, hard=600, wide_pairs=1500, wide_mosaics=300
+        ),
         start_share=1 / 3,
     ),
     "quick": replace(

@@ -28,7 +28,7 @@ from cracklib.tracer import OUTPUT, PIXELS_TO_A_CELL, TRACED_BLOCKS, tracer_shap
 from cracklib.views import CRACK, Mix, make_view, plan_views, plan_wide_views
 from cracklib.weights import layers_sha256, load_weights
 
-SETS = 14
+SETS = 8
 MIX = Mix(per_class_min=0, per_class_max=0, pairs=800, mosaics=0, wide_pairs=250)
 BATCH, WIDE_BATCH = 16, 8
 RATE = 2e-3
