@@ -97,7 +97,10 @@ def openvino_engine(
             "or set the environment variable CRACKLIB_ENGINE=tensorflow."
         ) from error
 
-    def convolve(x: Any, kernel: FloatArray, bias: FloatArray) -> Any:
+    def convolve(x: Any, layers: Weights, name: str) -> Any:
+        kernel, bias = layers[f"{name}/kernel"], layers[f"{name}/bias"]
+        if name == "block1_conv1":
+            kernel = np.concatenate([kernel, kernel], axis=2)
         filters = np.ascontiguousarray(kernel.transpose(3, 2, 0, 1))
         pad = [kernel.shape[0] // 2] * 2
         x = ops.convolution(x, filters, [1, 1], pad, pad, [1, 1])
@@ -105,15 +108,12 @@ def openvino_engine(
 
     halves = ops.parameter([1, -1, -1, 6], np.float32, name="halves")
     x = ops.transpose(halves, np.array([0, 3, 1, 2]))
-    ends = {}
+    sides = {}
     for block, (count, _) in enumerate(BLOCKS, start=1):
         for index in range(1, count + 1):
-            layer = f"block{block}_conv{index}"
-            kernel = weights[f"{layer}/kernel"]
-            if layer == "block1_conv1":
-                kernel = np.concatenate([kernel, kernel], axis=2)
-            x = ops.relu(convolve(x, kernel, weights[f"{layer}/bias"]))
-        ends[block] = x
+            x = ops.relu(convolve(x, weights, f"block{block}_conv{index}"))
+        if tracer and block in TRACED_BLOCKS:
+            sides[block] = ops.relu(convolve(x, tracer.weights, f"block{block}_side"))
         if feature_layer == "block5_conv3" and block == len(BLOCKS):
             break
         x = ops.max_pool(x, [2, 2], [1, 1], [0, 0], [0, 0], [2, 2]).output(0)
@@ -124,23 +124,18 @@ def openvino_engine(
     feature_map = ops.transpose(x, np.array([0, 2, 3, 1]))
     outputs = [feature_map.output(0), deviations]
     if tracer:
-
-        def layer_of_tracer(x: Any, name: str) -> Any:
-            return convolve(x, tracer.weights[f"{name}/kernel"], tracer.weights[f"{name}/bias"])
-
         rows_columns = np.array([2, 3])
-        x = None
         for block in TRACED_BLOCKS:
-            side = ops.relu(layer_of_tracer(ends[block], f"block{block}_side"))
-            if x is not None:
+            side = sides[block]
+            if block != TRACED_BLOCKS[0]:
                 twice = np.array([2, 2], np.float32)
                 x = ops.interpolate(x, twice, "linear_onnx", "scales", axes=rows_columns)
                 # Pooling leaves out the last row or column of an odd number.
                 size = ops.gather(ops.shape_of(x), rows_columns, np.array(0))
                 side = ops.slice(side, np.array([0, 0]), size, np.array([1, 1]), rows_columns)
                 side = ops.concat([x, side], 1)
-            x = ops.relu(layer_of_tracer(side, f"block{block}_join"))
-        trace = ops.sigmoid(layer_of_tracer(x, OUTPUT))
+            x = ops.relu(convolve(side, tracer.weights, f"block{block}_join"))
+        trace = ops.sigmoid(convolve(x, tracer.weights, OUTPUT))
         outputs.append(ops.squeeze(trace, np.array([1])).output(0))
     model = ov.Model(outputs, [halves], "wall_crack_vgg16")
     return _OpenVino(ov.Core().compile_model(model, "CPU", {"PERFORMANCE_HINT": "LATENCY"}))
