@@ -31,12 +31,12 @@ class Engine(Protocol):
 
 
 class Description(NamedTuple):
-    """What a forward pass says of a batch of photos besides their feature maps.
+    """What a forward pass says of a batch of photos.
 
-    ``deviations`` is the standard deviation over the photo of each channel after the pooling of
-    ``STATISTICS_BLOCK``, float32 (n, channels). ``traces`` is what the engine's tracer made of
-    them, float32 (n, rows, columns) in [0, 1], a cell for ``tracer.PIXELS_TO_A_CELL`` pixels each
-    way; None without a tracer.
+    ``feature_maps`` is what an ``Engine`` gives. ``deviations`` is the standard deviation over the
+    photo of each channel after the pooling of ``STATISTICS_BLOCK``, float32 (n, channels).
+    ``traces`` is what the engine's tracer made of them, float32 (n, rows, columns) in [0, 1], a
+    cell for ``tracer.PIXELS_TO_A_CELL`` pixels each way; None without a tracer.
     """
 
     feature_maps: FloatArray
