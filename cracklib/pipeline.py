@@ -24,7 +24,7 @@ from cracklib.looks import look_again
 from cracklib.overlay import fit_heat, render_overlay, upsample_heat
 from cracklib.photo import decode_photo, read_photo
 from cracklib.preprocess import large_input_size, to_batch
-from cracklib.refine import refine_heat, refine_scales
+from cracklib.refine import raise_faint, refine_heat, refine_scales
 from cracklib.scan import Scan, join_scales
 from cracklib.types import FloatArray, HeatScale, Photo, Pixels, Progress, Trace, Verdict
 from cracklib.weights import ModelCard
@@ -69,11 +69,13 @@ class Inspection:
     def crack_heat(self) -> FloatArray:
         """The heat refined to the crack: float32 in [0, 1], of the size it is found at.
 
-        See ``refine.refine_heat`` and, for a photo that was searched, ``refine_scales``.
+        See ``refine.refine_heat`` and, for a photo that was searched, ``refine_scales``. The faint
+        heat of a photo that was not searched and is called cracked is raised (``raise_faint``).
         """
         if self.scales:
             return refine_scales(self.photo.pixels, self.scales, self.traces)
-        return refine_heat(self.photo.pixels, self.heat, *self.traces)
+        refined = refine_heat(self.photo.pixels, self.heat, *self.traces)
+        return raise_faint(refined) if self.verdict == "crack" else refined
 
     @cached_property
     def refined(self) -> FloatArray:

@@ -49,8 +49,9 @@ verdict is “Crack found”.
   crack, that is, darker than its surroundings, the bottom of a dark valley, or a line to the first
   layers of the network, and no long straight joint. It can't show what the network has no evidence
   for, and near a crack a dark joint can glow with it.
-- One colour means the same amount in every photo; weak heat is not drawn, so that a sound wall
-  looks sound. *Hide heat below* moves that limit and changes nothing else.
+- One colour means the same amount in every photo, but for a faint *Crack* in a photo that is called
+  cracked: it is raised until it can be seen. Weak heat is not drawn, so that a sound wall looks
+  sound. *Hide heat below* moves that limit and changes nothing else.
 """
     )
 

@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cracklib import refine
+from cracklib.config import DISPLAY_THRESHOLD
 from cracklib.refine import dark_ridges, darkness, refine_heat, refine_scales, straight_lines
 from cracklib.synthesis import render_crack, render_wall
 
@@ -55,6 +56,28 @@ def test_a_trace_tells_one_dark_line_from_another():
     without, with_trace = refine_heat(pixels, EVERYWHERE), refine_heat(pixels, EVERYWHERE, trace)
     assert without[112, 161] == pytest.approx(without[112, 61], abs=0.02)
     assert with_trace[112, 161] > 2 * with_trace[112, 61]
+
+
+def test_a_faint_crack_is_raised_until_it_is_drawn():
+    heat = np.zeros((100, 100), np.float32)
+    heat[50, :40] = np.linspace(0.1, 0.2, 40)
+    raised = refine.raise_faint(heat)
+    assert raised[50, 20:40].min() > DISPLAY_THRESHOLD
+    assert raised[50, 39] < 0.45
+    assert (np.diff(raised[50, :40]) > 0).all(), "in the same order"
+    assert (raised[heat == 0] == 0).all()
+
+
+def test_what_is_next_to_nothing_stays_next_to_nothing():
+    """It would be noise."""
+    heat = np.full((100, 100), 0.02, np.float32)
+    assert refine.raise_faint(heat).max() < 0.08
+
+
+def test_a_clear_crack_is_left_as_it_is():
+    heat = np.zeros((100, 100), np.float32)
+    heat[50, :40] = 0.5
+    assert refine.raise_faint(heat) is heat
 
 
 def test_a_plain_wall_stays_clean():
