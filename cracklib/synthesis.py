@@ -338,7 +338,7 @@ def _weakest_path(
     path = [int(last)]
     while path[-1] != first:
         path.append(int(previous[path[-1]]))
-    every = int(rng.integers(2, 3 if edges else 5))
+    every = 2 if edges else int(rng.integers(2, 5))
     knots = [*path[: -1 : max(every, int(leg_px / step_px))], path[-1]]
     at = np.array([(node % columns, node // columns) for node in knots]) + 0.5
     corners = (at + rng.uniform(-0.4, 0.4, at.shape)) * step_px
