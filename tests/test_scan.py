@@ -227,6 +227,6 @@ def test_a_hairline_in_a_large_wall_is_found_and_the_wall_without_it_is_sound(re
     once = real.inspect(Photo(cracked))
     searched = real.search(once)
     assert searched.verdict == "crack"
-    drawn = [(found.refined[at] >= DISPLAY_THRESHOLD)[mask].mean() for found in (once, searched)]
-    assert drawn[0] < 0.05 < 0.3 < drawn[1]
-    assert (searched.refined >= DISPLAY_THRESHOLD).mean() < 0.005
+    assert (searched.refined[at] >= DISPLAY_THRESHOLD)[mask].mean() > 0.3
+    for found in (once, searched):
+        assert (found.refined >= DISPLAY_THRESHOLD).mean() < 0.005, "and little else"
