@@ -96,9 +96,9 @@ def refine_scales(
     """
     small = _seen_for(pixels, heats[0])
     lines = straight_lines(small)
-    trace_of = dict(enumerate(traces))
-    refined = _refine_whole(small, heats[0], lines, trace_of.get(0))
-    for scale, heat in enumerate(heats[1:], start=1):
+    of_scales: Sequence[Trace | None] = traces or [None] * len(heats)
+    refined = _refine_whole(small, heats[0], lines, of_scales[0])
+    for heat, trace in zip(heats[1:], of_scales[1:], strict=True):
         at_scale = _seen_for(pixels, heat)
         coarser, size = refined, at_scale.shape[:2]
         refined = np.empty(size, np.float32)
@@ -107,7 +107,7 @@ def refine_scales(
             heat_seen = _part(heat, size, seen)
             if heat_seen.max() > _TRACED:
                 lines_seen = _part(lines, size, seen)
-                trace_seen = _part(trace_of[scale], size, seen) if trace_of else None
+                trace_seen = None if trace is None else _part(trace, size, seen)
                 found = _refine(at_scale[seen], heat_seen, lines_seen, trace_seen, _FINE_RIDGE_FULL)
                 inner = tuple(
                     slice(a.start - b.start, a.stop - b.start)
