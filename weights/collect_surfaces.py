@@ -28,7 +28,10 @@ LIST = Path(__file__).with_name("surfaces.csv")
 SIDE_PX = 640
 PYPI = os.environ.get("PIP_INDEX_URL", "https://pypi.org/simple").rstrip("/")
 NPM = os.environ.get("NPM_CONFIG_REGISTRY", "https://registry.npmjs.org").rstrip("/")
-ZIPPED = {"apt:0ad-data": "usr/share/games/0ad/mods/public/public.zip"}
+ZIPPED = {
+    "apt:0ad-data": "usr/share/games/0ad/mods/public/public.zip",
+    "apt:ufoai-textures": "usr/share/games/ufoai/base/0textures.pk3",
+}
 """Packages whose paths are those inside a zip."""
 PORTRAITS = "art/textures/ui/session/portraits/[gu]*/*.dds"
 """Of animals, plants, people and things: gaia and units of 0 A.D."""
@@ -43,19 +46,25 @@ def main() -> None:
             _link(out / "train" / label / photo.name, photo)
     _link(out / "val", data / "val")
 
+    collect(LIST, out / "train" / "no_crack", out / "portraits")
+
+
+def collect(surfaces: Path, out: Path, portraits: Path | None = None) -> None:
+    """Save the textures that the table ``surfaces`` names into ``out``; portraits, where wanted."""
     wanted = defaultdict(list)
-    with LIST.open() as rows:
+    with surfaces.open() as rows:
         for row in csv.DictReader(rows):
             wanted[row["package"]].append(row)
-    for package, surfaces in wanted.items():
-        print(f"{package}: {len(surfaces)} surfaces")
+    for package, of_package in wanted.items():
+        print(f"{package}: {len(of_package)} surfaces")
         with TemporaryDirectory() as folder:
-            root = _unpack(package, Path(folder), [row["path"] for row in surfaces])
-            for row in surfaces:
-                photo = out / "train" / "no_crack" / f"{row['name']}.jpg"
-                _save(root / row["path"], photo, row["crop"])
-            for portrait in sorted(root.glob(PORTRAITS)):
-                _save(portrait, out / "portraits" / f"{portrait.parent.name}-{portrait.stem}.jpg")
+            root = _unpack(package, Path(folder), [row["path"] for row in of_package])
+            for row in of_package:
+                _save(root / row["path"], out / f"{row['name']}.jpg", row["crop"])
+            if portraits:
+                for portrait in sorted(root.glob(PORTRAITS)):
+                    name = f"{portrait.parent.name}-{portrait.stem}.jpg"
+                    _save(portrait, portraits / name)
 
 
 def _link(link: Path, target: Path) -> None:
@@ -110,7 +119,7 @@ def _get(url: str) -> requests.Response:
 
 def _save(texture: Path, photo: Path, crop: str = "") -> None:
     """``crop``: x, y, width and height, in pixels, of the part of the texture that is wanted."""
-    photo.parent.mkdir(exist_ok=True)
+    photo.parent.mkdir(parents=True, exist_ok=True)
     with Image.open(texture) as image:
         rgb = image.convert("RGB")
     if crop:
