@@ -419,8 +419,16 @@ def _recolour(pixels: Pixels, rng: np.random.Generator) -> Pixels:
     """Light, colour, sharpness, grain and compression as other cameras and days would have them."""
     x = pixels.astype(np.float32) / 255
     x = np.power(x, np.float32(np.exp(rng.normal(0, 0.25))))
-    x = (x - x.mean()) * np.float32(np.exp(rng.normal(0, 0.2))) + x.mean()
-    x *= np.exp(rng.normal(0, 0.12) + rng.normal(0, 0.06, 3)).astype(np.float32)
+    # Medians, which a crack hardly changes: the halves of a pair are lit alike.
+    middle = np.median(x)
+    x = (x - middle) * np.float32(np.exp(rng.normal(0, 0.2))) + middle
+    if rng.random() < 0.3:
+        x = x[..., rng.permutation(3)]
+    # Walls have any colour and light any strength; most photos to learn from are of pale grey ones.
+    tint = rng.normal(0, 0.3 if rng.random() < 0.5 else 0.06, 3)
+    gain = np.exp(rng.normal(-0.3, 0.45) + tint)
+    darkest, brightest = np.outer((0.15, 0.8), 1 / np.maximum(np.median(x, axis=(0, 1)), 0.01))
+    x *= np.clip(gain, np.minimum(darkest, 1), brightest).astype(np.float32)
     grey = x.mean(axis=2, keepdims=True)
     saturation = 0.0 if rng.random() < 0.15 else np.exp(rng.normal(0, 0.3))
     x = grey + (x - grey) * np.float32(saturation)
