@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 
 from benchmarks.measure import print_table
+from cracklib.config import DISPLAY_THRESHOLD
 from cracklib.dataset import find_labelled, find_masked
 from cracklib.metrics import measure_classification
 from cracklib.photo import read_photo
@@ -59,7 +60,8 @@ def main() -> None:
             ("walls of 6 MP with a hairline", large_walls(walls)),
         ):
             rows.append(_measure(inspector, name, examples, searched=True))
-    print_table(["pictures", "looked at", "alarms", "found", "AUC"], rows)
+    header = ["pictures", "looked at", "alarms", "found", "AUC", "called cracked, nothing drawn"]
+    print_table(header, rows)
 
 
 def read_walls(folder: Path) -> list[Pixels]:
@@ -126,11 +128,13 @@ def _spread(wall: Pixels, size: tuple[int, int], rng: np.random.Generator) -> Pi
 def _measure(
     inspector: Inspector, name: str, examples: Iterable[Example], *, searched: bool
 ) -> list[str]:
-    labels, probabilities = [], []
+    labels, probabilities, undrawn = [], [], 0
     for pixels, label in examples:
         inspection = inspector.inspect(Photo(pixels, name), scan=searched)
         labels.append(label)
         probabilities.append(inspection.probability)
+        if inspection.verdict == "crack":
+            undrawn += inspection.crack_heat.max() < DISPLAY_THRESHOLD
     threshold = inspector.card.verdict_threshold
     measured = measure_classification(labels, probabilities, threshold)
     called = np.array(probabilities) >= threshold
@@ -139,7 +143,7 @@ def _measure(
         for of in (np.array(labels) == label for label in (0, 1))
     ]
     auc = f"{measured.auc.value:.3f}" if measured.auc else "–"
-    return [name, "and searched" if searched else "twice", *counts, auc]
+    return [name, "and searched" if searched else "twice", *counts, auc, str(undrawn)]
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import load_file
 
 from cracklib.architecture import BLOCKS
 from cracklib.errors import WeightsError
@@ -64,9 +63,10 @@ def tracer_shapes() -> dict[str, tuple[int, ...]]:
 def read_tracer(path: Path) -> Tracer:
     """The decoder in a file of ``weights/fit_tracer.py``. Raises ``WeightsError``."""
     try:
-        weights = {name: np.asarray(array, np.float32) for name, array in load_file(path).items()}
         with safe_open(path, framework="np") as file:
             layers = file.metadata()["layers_sha256"]
+            names = file.keys()
+            weights = {name: np.asarray(file.get_tensor(name), np.float32) for name in names}
     except (OSError, SafetensorError, KeyError, TypeError) as error:
         raise WeightsError(f"Can't use {path} ({error}). {_ADVICE}") from error
     if {name: array.shape for name, array in weights.items()} != tracer_shapes():
