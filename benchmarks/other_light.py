@@ -1,6 +1,6 @@
 """Does the verdict hold in other light? ``python -m benchmarks.other_light DIR [--weights FILE]``
 
-DIR holds labelled photos, ``crack/`` and ``no_crack/``. Of each source at most a hundred of either
+DIR holds labelled photos, ``crack/`` and ``no_crack/``. Of each source at most fifty of either
 are seen as they are, with less light, in light of another colour, and in grey: false alarms and
 cracks found, in percent.
 """
@@ -18,7 +18,7 @@ from cracklib.photo import read_photo
 from cracklib.pipeline import Inspector
 from cracklib.types import Photo, Pixels
 
-AT_MOST = 100
+AT_MOST = 50
 
 
 def lit(*gains: float) -> Callable[[Pixels], Pixels]:
