@@ -3,14 +3,13 @@
 Sound walls, floors and roofs of the game UFO: Alien Invasion, picked by eye (``unseen_walls.csv``;
 under the GPL, so only measured on); the masonry of ``DATA/localisation``, all cracked; and scenes
 of those sound walls, tiled, tilted and joined, each without a crack and with one taken from a
-validation photo. Walls that FOLDER lacks are fetched with ``apt-get download`` (Debian 12). With
-``--search`` scenes, enlarged walls and walls of six megapixels with a hairline are searched at
-their own resolution besides, which takes twenty minutes on 2 cores.
+validation photo. The walls are fetched with ``apt-get download`` (Debian 12) where there is no
+FOLDER yet. With ``--search`` scenes, enlarged walls and walls of six megapixels with a hairline
+are searched at their own resolution besides, which takes twenty minutes on 2 cores.
 """
 
 import argparse
 from collections.abc import Iterable, Iterator
-from functools import partial
 from pathlib import Path
 
 import cv2
@@ -48,24 +47,24 @@ def main() -> None:
     arguments = parser.parse_args()
     inspector = Inspector.load(arguments.weights)
     walls = read_walls(arguments.folder)
-    look = partial(_measure, inspector, searched=False)
-    rows = [
-        look("sound walls and cracked masonry", walls_and_masonry(walls, arguments.data)),
-        look("scenes of 0.2 to 1 MP", scenes(walls, arguments.data)),
+    data = arguments.data
+    pictures = [
+        ("sound walls and cracked masonry", walls_and_masonry(walls, data), False),
+        ("scenes of 0.2 to 1 MP", scenes(walls, data), False),
     ]
     if arguments.search:
-        for name, examples in (
-            ("scenes of 0.2 to 1 MP", scenes(walls, arguments.data)),
-            ("sound walls enlarged", enlarged(walls)),
-            ("walls of 6 MP with a hairline", large_walls(walls)),
-        ):
-            rows.append(_measure(inspector, name, examples, searched=True))
+        pictures += [
+            ("scenes of 0.2 to 1 MP", scenes(walls, data), True),
+            ("sound walls enlarged", enlarged(walls), True),
+            ("walls of 6 MP with a hairline", large_walls(walls), True),
+        ]
+    rows = [_measure(inspector, *row) for row in pictures]
     header = ["pictures", "looked at", "alarms", "found", "AUC", "called cracked, nothing drawn"]
     print_table(header, rows)
 
 
 def read_walls(folder: Path) -> list[Pixels]:
-    """The sound walls, fetched into ``folder`` if they aren't there."""
+    """The sound walls, fetched if there is no ``folder``."""
     if not folder.is_dir():
         collect(WALLS, folder)
     return [read_photo(path).pixels for path in sorted(folder.glob("*.jpg"))]
@@ -126,7 +125,7 @@ def _spread(wall: Pixels, size: tuple[int, int], rng: np.random.Generator) -> Pi
 
 
 def _measure(
-    inspector: Inspector, name: str, examples: Iterable[Example], *, searched: bool
+    inspector: Inspector, name: str, examples: Iterable[Example], searched: bool
 ) -> list[str]:
     labels, probabilities, undrawn = [], [], 0
     for pixels, label in examples:

@@ -138,26 +138,26 @@ def test_a_place_that_cannot_be_written_is_found_before_training(data, tmp_path)
 
 
 def test_the_hardest_crops_are_those_called_cracked_most(tmp_path):
-    class Darkest:
-        """Takes the darkest picture most for a crack."""
+    class MostUneven:
+        """Takes the most uneven picture most for a crack."""
 
         def predict_on_batch(self, batch):
-            darkness = -batch.mean(axis=(1, 2, 3))
-            return {"logits": np.stack([np.zeros_like(darkness), darkness], axis=1)}
+            unevenness = batch.std(axis=(1, 2)).mean(axis=1)
+            return {"logits": np.stack([np.zeros_like(unevenness), unevenness], axis=1)}
 
     crops = []
-    for number, (left, right) in enumerate([(250, 240), (20, 200), (120, 130)]):
+    for number, (left, right) in enumerate([(128, 128), (20, 220), (90, 160)]):
         pixels = np.full((64, 128, 3), left, np.uint8)
         pixels[:, 64:] = right
         path = tmp_path / f"wall-{number}.png"
         path.write_bytes(encode_png(pixels))
         file = LabelledFile(path, NO_CRACK, "wall")
         crops.append([View("photo", NO_CRACK, (file,), seed) for seed in range(6)])
-    hardest = training._hardest(crops, 2, Darkest())
+    hardest = training._hardest(crops, 2, MostUneven())
     assert [view.files for view in hardest] == [crops[1][0].files, crops[2][0].files]
-    means = [make_view(view).pixels.mean() for view in crops[1]]
-    assert hardest[0] == crops[1][int(np.argmin(means))]
-    assert training._hardest(crops, 0, Darkest()) == []
+    spread = [make_view(view).pixels.std(axis=(0, 1)).mean() for view in crops[1]]
+    assert hardest[0] == crops[1][int(np.argmax(spread))]
+    assert training._hardest(crops, 0, MostUneven()) == []
 
 
 def test_the_articles_recipe_averages_the_pooled_map(data, tmp_path):
