@@ -4,7 +4,7 @@ Sound walls, floors and roofs of the game UFO: Alien Invasion, picked by eye (``
 under the GPL, so only measured on); the masonry of ``DATA/localisation``, all cracked; and scenes
 of those sound walls, tiled, tilted and joined, each without a crack and with one taken from a
 validation photo. The walls are fetched with ``apt-get download`` (Debian 12) where there is no
-FOLDER yet. With ``--search`` scenes, enlarged walls and walls of six megapixels with a hairline
+FOLDER yet. With ``--search`` scenes, enlarged walls and walls of six megapixels with a thin crack
 are searched at their own resolution besides, which takes twenty minutes on 2 cores.
 """
 
@@ -30,7 +30,7 @@ WALLS = Path(__file__).with_suffix(".csv")
 PAIRS, LARGE_PAIRS = 150, 20
 SCENE_PX = (480, 1000)
 LARGE_SIZE = (2000, 3000)
-HAIRLINE_PX = (0.5, 1.0)
+THIN_PX = (0.5, 1.0)
 """Widest opening, as ``render_crack`` has it: 4 to 9 pixels of the wall."""
 ENLARGED_PX = 2048
 
@@ -56,7 +56,7 @@ def main() -> None:
         pictures += [
             ("scenes of 0.2 to 1 MP", scenes(walls, data), True),
             ("sound walls enlarged", enlarged(walls), True),
-            ("walls of 6 MP with a hairline", large_walls(walls), True),
+            ("walls of 6 MP with a thin crack", large_walls(walls), True),
         ]
     rows = [_measure(inspector, *row) for row in pictures]
     header = ["pictures", "looked at", "alarms", "found", "AUC", "called cracked, nothing drawn"]
@@ -104,11 +104,11 @@ def enlarged(walls: list[Pixels]) -> Iterator[Example]:
 
 
 def large_walls(walls: list[Pixels]) -> Iterator[Example]:
-    """Pairs of the same large wall without a crack and with a hairline; the same each time."""
+    """Pairs of the same large wall without a crack and with a thin crack; the same each time."""
     for number in range(LARGE_PAIRS):
         rng = np.random.default_rng((2, number))
         sound = _spread(walls[int(rng.integers(len(walls)))], LARGE_SIZE, rng)
-        cracked, _ = render_crack(sound, rng, "straight", rng.uniform(*HAIRLINE_PX))
+        cracked, _ = render_crack(sound, rng, "straight", rng.uniform(*THIN_PX))
         yield from ((sound, 0), (cracked, 1))
 
 
