@@ -23,7 +23,7 @@ from cracklib.photo import read_photo
 from cracklib.pipeline import Inspector
 from cracklib.synthesis import graft_crack, join_surfaces, render_crack, render_lines, tilt
 from cracklib.types import Photo, Pixels
-from cracklib.views import DONORS
+from cracklib.views import DONORS, spread
 from weights.collect_surfaces import collect
 
 WALLS = Path(__file__).with_suffix(".csv")
@@ -66,7 +66,9 @@ def main() -> None:
 def read_walls(folder: Path) -> list[Pixels]:
     """The sound walls, fetched if there is no ``folder``."""
     if not folder.is_dir():
-        collect(WALLS, folder)
+        fetched = folder.with_name(f"{folder.name}.fetched")
+        collect(WALLS, fetched)
+        fetched.rename(folder)
     return [read_photo(path).pixels for path in sorted(folder.glob("*.jpg"))]
 
 
@@ -84,7 +86,7 @@ def scenes(walls: list[Pixels], data: Path) -> Iterator[Example]:
     for number in range(PAIRS):
         rng = np.random.default_rng((1, number))
         size = (int(rng.integers(*SCENE_PX)), int(rng.integers(*SCENE_PX)))
-        shown = [_spread(walls[int(rng.integers(len(walls)))], size, rng) for _ in range(2)]
+        shown = [spread(walls[int(rng.integers(len(walls)))], size, rng) for _ in range(2)]
         shown = [tilt(wall, rng) if rng.random() < 0.6 else wall for wall in shown]
         sound = join_surfaces(shown[0], shown[1], rng) if rng.random() < 0.5 else shown[0]
         if rng.random() < 0.45:
@@ -107,21 +109,9 @@ def large_walls(walls: list[Pixels]) -> Iterator[Example]:
     """Pairs of the same large wall without a crack and with a thin crack; the same each time."""
     for number in range(LARGE_PAIRS):
         rng = np.random.default_rng((2, number))
-        sound = _spread(walls[int(rng.integers(len(walls)))], LARGE_SIZE, rng)
+        sound = spread(walls[int(rng.integers(len(walls)))], LARGE_SIZE, rng)
         cracked, _ = render_crack(sound, rng, "straight", rng.uniform(*THIN_PX))
         yield from ((sound, 0), (cracked, 1))
-
-
-def _spread(wall: Pixels, size: tuple[int, int], rng: np.random.Generator) -> Pixels:
-    """A part of the endless surface that ``wall`` mirrors into."""
-    scale = rng.uniform(0.4, 1.0)
-    small = cv2.resize(wall, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    missing = [
-        (0, max(0, 2 * side - length)) for side, length in zip(size, small.shape[:2], strict=True)
-    ]
-    endless = np.pad(small, [*missing, (0, 0)], mode="symmetric")
-    top, left = (int(rng.integers(side)) for side in size)
-    return np.ascontiguousarray(endless[top : top + size[0], left : left + size[1]])
 
 
 def _measure(

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from cracklib.architecture import HEAD, FeatureLayer
 from cracklib.cam import Windows, class_activation_map, measure_windows, strongest_window
-from cracklib.config import INPUT_SIZE, LARGE_INPUT_SIDE_PX, WINDOW_CELLS, engine_name
+from cracklib.config import LARGE_INPUT_SIDE_PX, WINDOW_CELLS, engine_name
 from cracklib.dataset import LabelledFile
 from cracklib.engines import build_engine
 from cracklib.looks import look_again
@@ -28,7 +28,7 @@ from cracklib.metrics import (
     measure_by_source,
 )
 from cracklib.photo import read_photo
-from cracklib.preprocess import large_input_size, preprocess_pixels, resize_to_input
+from cracklib.preprocess import large_input_size, resize_to_input, to_input
 from cracklib.types import FloatArray, HeatScale, Pixels, Progress, WindowScale
 from cracklib.weights import Weights
 
@@ -40,12 +40,13 @@ SCENES = 30
 """Of each source and label, but no more than it has photos, to fit the window scale on."""
 SCENE_GRID, WIDE_GRID = 3, 6
 """Photos a side in a scene, and in one that is seen so small that thin cracks are lost."""
+SCENE_SIZE = (LARGE_INPUT_SIDE_PX, LARGE_INPUT_SIDE_PX)
 SQUARE_PX, WIDE_SQUARE_PX = LARGE_INPUT_SIDE_PX // SCENE_GRID, LARGE_INPUT_SIDE_PX // WIDE_GRID
 MAX_DEDUCTION = 100.0
 """So much that a search finds nothing."""
 MAX_RISE = 0.01
 CLEAN_QUANTILE = 0.5
-CRACK_QUANTILE = 0.98
+CRACK_QUANTILE = 0.99
 """Heat 0 is this quantile of the evidence over uncracked photos, heat 1 this one over cracked."""
 
 
@@ -74,9 +75,6 @@ def calibrate(
     def look_twice(photo: FloatArray) -> FloatArray:
         return look_again(look, photo, look(photo))
 
-    def seen_at(size: tuple[int, int], pixels: Pixels) -> FloatArray:
-        return preprocess_pixels(resize_to_input(pixels, size))
-
     def count() -> None:
         bar.update()
         if progress:
@@ -90,15 +88,15 @@ def calibrate(
     strongest: dict[int, float] = {}
     for index, file in enumerate(files):
         pixels = read_photo(file.path).pixels
-        photo = seen_at(INPUT_SIZE, pixels)
+        photo = to_input(pixels)
         from_near[file.path] = look(photo)
         maps.append(look_again(look, photo, from_near[file.path]))
         squares[file.path] = resize_to_input(pixels, (SQUARE_PX, SQUARE_PX))
         wide_squares[file.path] = resize_to_input(pixels, (WIDE_SQUARE_PX, WIDE_SQUARE_PX))
-        from_afar[file.path] = look(seen_at((SQUARE_PX, SQUARE_PX), pixels))
+        from_afar[file.path] = look(to_input(pixels, (SQUARE_PX, SQUARE_PX)))
         large = large_input_size(pixels.shape[:2])
         if large:
-            found = look_twice(seen_at(large, pixels))
+            found = look_twice(to_input(pixels, large))
             strongest[index] = strongest_window(found, WINDOW_CELLS)
         count()
     in_scenes: list[list[Windows]] = []
@@ -107,7 +105,7 @@ def calibrate(
         (wide_scenes, wide_squares, (from_afar, from_near)),
     ):
         for scene in planned:
-            once = look_twice(preprocess_pixels(make_scene(scene, parts)))
+            once = look_twice(to_input(make_scene(scene, parts), SCENE_SIZE))
             # What a search would find in it at each finer scale: the windows of its photos.
             searched = [[found[file.path] for file in scene.files] for found in scales]
             in_scenes.append([measure_windows(m, WINDOW_CELLS) for m in ([once], *searched)])

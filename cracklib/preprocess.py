@@ -1,4 +1,4 @@
-"""From photos to the network's input: squeeze to its size, then VGG16's own preprocessing."""
+"""From photos to the network's input: its size, enough light, then VGG16's own preprocessing."""
 
 from __future__ import annotations
 
@@ -16,10 +16,18 @@ LONGEST_INPUT_PX = 1024
 
 IMAGENET_MEANS_BGR = np.array([103.939, 116.779, 123.68], np.float32)
 
+LIGHT_MEDIAN, MOST_GAIN = 140.0, 2.5
+
 
 def to_batch(photos: Sequence[Photo], size: tuple[int, int] = INPUT_SIZE) -> FloatArray:
     """The network's input for one photo or more: float32 of shape (n, height, width, 3)."""
-    return preprocess_pixels(np.stack([resize_to_input(photo.pixels, size) for photo in photos]))
+    return np.stack([to_input(photo.pixels, size) for photo in photos])
+
+
+def to_input(pixels: Pixels, size: tuple[int, int] = INPUT_SIZE) -> FloatArray:
+    """One photo, uint8 RGB of any size, as the network sees it: float32 (height, width, 3)."""
+    seen = resize_to_input(pixels, size)
+    return preprocess_pixels(brighten(seen, light_gain(seen)))
 
 
 def large_input_size(size: tuple[int, int]) -> tuple[int, int] | None:
@@ -49,6 +57,21 @@ def resize_to_input(pixels: Pixels, size: tuple[int, int] = INPUT_SIZE) -> Pixel
     shrinks = pixels.shape[0] > height or pixels.shape[1] > width
     method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(pixels, (width, height), interpolation=method), np.uint8)
+
+
+def light_gain(pixels: Pixels) -> float:
+    """How many times brighter a dark photo, uint8 RGB, should be shown; 1 where there is light.
+
+    So that the median of its grey levels is ``LIGHT_MEDIAN``, but no more than ``MOST_GAIN``. A
+    crack keeps its contrast: pixels are scaled together. It hardly moves the median.
+    """
+    median = float(np.median(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)))
+    return min(MOST_GAIN, max(1.0, LIGHT_MEDIAN / max(median, 1.0)))
+
+
+def brighten(pixels: Pixels, gain: float) -> Pixels:
+    """``pixels``, uint8, times ``gain``, no more than 255."""
+    return np.asarray(cv2.convertScaleAbs(pixels, alpha=gain), np.uint8)
 
 
 def preprocess_pixels(pixels: Pixels) -> FloatArray:

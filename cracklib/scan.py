@@ -17,8 +17,15 @@ import numpy as np
 
 from cracklib.architecture import STRIDE
 from cracklib.classifier import Classifier
+from cracklib.config import INPUT_SIZE
 from cracklib.overlay import upsample_heat
-from cracklib.preprocess import large_input_size, preprocess_pixels
+from cracklib.preprocess import (
+    brighten,
+    large_input_size,
+    light_gain,
+    preprocess_pixels,
+    resize_to_input,
+)
 from cracklib.tracer import PIXELS_TO_A_CELL
 from cracklib.types import FloatArray, Pixels, Trace
 
@@ -131,6 +138,8 @@ class Scan:
         self.seconds = 0.0
         self._classifier = classifier
         self._pixels = pixels
+        once = large_input_size(pixels.shape[:2]) or INPUT_SIZE
+        self._gain = light_gain(resize_to_input(pixels, once))
         self._scaled: Pixels | None = None
 
     @property
@@ -144,7 +153,7 @@ class Scan:
         tile = self._tiles[0]
         rows, columns = tile.rows, tile.columns
         seen = self._at_scale(tile.scale)[rows.seen, columns.seen]
-        found, trace = self._classifier.look_closely(preprocess_pixels(seen))
+        found, trace = self._classifier.look_closely(preprocess_pixels(brighten(seen, self._gain)))
         stride = self._classifier.stride
         top, left = (span.first - span.start_px // stride for span in (rows, columns))
         self.evidence[tile.scale][rows.given, columns.given] = found[

@@ -22,7 +22,7 @@ from cracklib.architecture import STRIDE
 from cracklib.config import INPUT_SIZE, LARGE_INPUT_SIDE_PX
 from cracklib.dataset import LabelledFile
 from cracklib.photo import read_photo
-from cracklib.preprocess import resize_to_input
+from cracklib.preprocess import brighten, light_gain, resize_to_input
 from cracklib.synthesis import (
     graft_crack,
     join_surfaces,
@@ -212,8 +212,8 @@ def make_input(view: View, side_px: int) -> tuple[Pixels, NDArray[np.int8]]:
     ``PhotoError``.
     """
     picture = make_view(view)
-    pixels = cv2.resize(picture.pixels, (side_px, side_px), interpolation=cv2.INTER_AREA)
-    return np.asarray(pixels, np.uint8), crack_cells(picture.truth, side_px // STRIDE)
+    pixels = resize_to_input(picture.pixels, (side_px, side_px))
+    return brighten(pixels, light_gain(pixels)), crack_cells(picture.truth, side_px // STRIDE)
 
 
 def crack_cells(truth: NDArray[np.int8], side: int) -> NDArray[np.int8]:
@@ -279,13 +279,16 @@ def _wide_base(photos: list[Pixels], rng: np.random.Generator) -> Pixels:
     """``_base`` from further off: photos go on beyond their borders, mirrored."""
     if not photos:
         return render_wall(rng, WIDE_SIZE)
-    shown = [_spread(photo, WIDE_SIZE, rng) for photo in photos]
+    shown = [spread(photo, WIDE_SIZE, rng) for photo in photos]
     shown = [tilt(pixels, rng) if rng.random() < 0.6 else pixels for pixels in shown]
     return shown[0] if len(shown) == 1 else join_surfaces(shown[0], shown[1], rng)
 
 
-def _spread(pixels: Pixels, size: tuple[int, int], rng: np.random.Generator) -> Pixels:
-    """A part of the endless surface that ``pixels``, 0.35 to 1 times as large, mirrors into."""
+def spread(pixels: Pixels, size: tuple[int, int], rng: np.random.Generator) -> Pixels:
+    """A part, ``size`` (height, width), of the endless surface that ``pixels`` mirrors into.
+
+    Shown at 0.35 to 1 times its size, and as much smaller as it is larger than the part.
+    """
     scale = rng.uniform(0.35, 1.0) * min(1.0, max(size) / max(pixels.shape[:2]))
     small = cv2.resize(_flip(pixels, rng), None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     at = rng.integers(0, 2 * max(small.shape[:2]), 2)
@@ -429,8 +432,9 @@ def _recolour(pixels: Pixels, rng: np.random.Generator) -> Pixels:
     gain = np.exp(rng.normal(-0.3, 0.45) + tint)
     darkest, brightest = np.outer((0.15, 0.8), 1 / np.maximum(np.median(x, axis=(0, 1)), 0.01))
     x *= np.clip(gain, np.minimum(darkest, 1), brightest).astype(np.float32)
+    # Half of them in grey, as the second of the looks at a photo.
     grey = x.mean(axis=2, keepdims=True)
-    saturation = 0.0 if rng.random() < 0.15 else np.exp(rng.normal(0, 0.3))
+    saturation = 0.0 if rng.random() < 0.5 else np.exp(rng.normal(0, 0.3))
     x = grey + (x - grey) * np.float32(saturation)
     if rng.random() < 0.4:
         x = cv2.GaussianBlur(x, (0, 0), rng.uniform(0.3, 1.3))

@@ -45,7 +45,10 @@ _FORMATS_WITH_CODE = {
     "a TensorFlow graph": {".pb", ".tflite"},
 }
 
-PREPROCESSING = "keras.applications.vgg16.preprocess_input on RGB squeezed to 224x224"
+PREPROCESSING = (
+    "keras.applications.vgg16.preprocess_input on RGB squeezed to 224x224, dark photos brighter"
+)
+"""What ``preprocess.to_input`` does."""
 
 
 @dataclass(frozen=True)

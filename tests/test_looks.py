@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from cracklib.looks import look_again
-from cracklib.preprocess import to_batch
+from cracklib.preprocess import IMAGENET_MEANS_BGR, to_batch
 from cracklib.types import Photo
 from tests.tiny import tiny_dense_engine
 
@@ -45,6 +45,21 @@ def test_the_mean_of_both_looks_is_taken(photo):
     again = look_again(look, photo, np.zeros((14, 21), np.float32))
     np.testing.assert_array_equal(again, np.full((14, 21), 2.0))
     assert seen == [(336, 224, 3)]
+
+
+def test_the_second_look_sees_no_colour():
+    pixels = np.zeros((224, 224, 3), np.uint8)
+    pixels[:112] = 240, 120, 60
+    seen = []
+
+    def look(photo):
+        seen.append(photo + IMAGENET_MEANS_BGR)
+        return np.zeros((14, 14), np.float32)
+
+    look_again(look, to_batch([Photo(pixels)])[0], np.zeros((14, 14), np.float32))
+    [grey] = seen
+    np.testing.assert_allclose(grey, grey[..., :1].repeat(3, axis=-1), atol=1e-3)
+    assert np.ptp(grey) > 100
 
 
 def test_a_mirrored_photo_gets_the_same_answer_mirrored(photo):

@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 
 from cracklib.preprocess import (
+    brighten,
     large_input_size,
+    light_gain,
     preprocess_pixels,
     resize_to_input,
     to_batch,
@@ -44,7 +46,31 @@ def test_batch_squeezes_photos_of_any_size():
     batch = to_batch(photos)
     assert batch.shape == (3, 224, 224, 3)
     assert batch.dtype == np.float32
-    np.testing.assert_allclose(batch[:, 0, 0, 2], np.array([0, 100, 255]) - 123.68, rtol=1e-5)
+    np.testing.assert_allclose(batch[:, 0, 0, 2], np.array([0, 140, 255]) - 123.68, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("given", "seen"),
+    [(200, 200), (140, 140), (100, 140), (70, 140), (56, 140), (20, 50), (0, 0)],
+)
+def test_a_dark_photo_is_shown_brighter_within_limits(given, seen):
+    pixels = np.full((50, 50, 3), given, np.uint8)
+    assert abs(int(brighten(pixels, light_gain(pixels))[0, 0, 0]) - seen) <= 1
+
+
+def test_a_crack_keeps_its_contrast_and_moves_the_light_of_nothing_else():
+    sound = np.full((100, 100, 3), 80, np.uint8)
+    cracked = sound.copy()
+    cracked[:, 40:44] = 20
+    assert light_gain(cracked) == light_gain(sound)
+    brighter = brighten(cracked, light_gain(cracked))
+    assert brighter[0, 0, 0] / brighter[0, 41, 0] == 4
+
+
+def test_bright_parts_of_a_dark_photo_burn_out_and_do_not_wrap_round():
+    pixels = np.full((50, 50, 3), 30, np.uint8)
+    pixels[:10] = 200
+    assert brighten(pixels, light_gain(pixels)).max() == 255
 
 
 def test_shrinking_averages():

@@ -10,7 +10,7 @@ from cracklib.classifier import Classifier
 from cracklib.config import DISPLAY_THRESHOLD
 from cracklib.engines import Description
 from cracklib.pipeline import Inspector
-from cracklib.preprocess import preprocess_pixels
+from cracklib.preprocess import IMAGENET_MEANS_BGR, preprocess_pixels
 from cracklib.scan import Scan, join_scales, scan_sizes
 from cracklib.synthesis import render_crack, render_wall
 from cracklib.types import Photo, WindowScale
@@ -35,8 +35,9 @@ def one_channel_vgg(batch):
 
 
 def grainy_wall(height, width):
+    """With light enough to be seen as it is."""
     rng = np.random.default_rng(height)
-    return rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return rng.integers(80, 256, (height, width, 3), dtype=np.uint8)
 
 
 def run(searched):
@@ -90,6 +91,20 @@ def test_the_trace_of_tiles_is_that_of_the_whole(size, monkeypatch):
     assert len(found.traces) == len(found.evidence)
     _, whole = classifier.look_closely(preprocess_pixels(pixels))
     np.testing.assert_array_equal(found.traces[-1], whole)
+
+
+def test_every_tile_of_a_dark_photo_is_made_brighter_alike(monkeypatch):
+    monkeypatch.setattr(scan, "TILE_PX", 256)
+    pixels = np.full((640, 1280, 3), 56, np.uint8)
+    pixels[:, 800:] = 100
+    seen = set()
+
+    def engine(batch):
+        seen.add(tuple(np.unique(np.rint(batch + IMAGENET_MEANS_BGR))))
+        return one_channel_vgg(batch)
+
+    run(Scan(Classifier(engine, TINY_HEAD, make_card()), pixels))
+    assert {(140,), (250,)} <= seen <= {(140,), (250,), (140, 250)}
 
 
 @pytest.mark.slow

@@ -23,7 +23,7 @@ from tqdm import tqdm
 from cracklib.config import BUNDLED_WEIGHTS, TRACER
 from cracklib.dataset import find_labelled
 from cracklib.model import build_model, build_tracer
-from cracklib.preprocess import preprocess_pixels
+from cracklib.preprocess import brighten, light_gain, preprocess_pixels
 from cracklib.tracer import OUTPUT, PIXELS_TO_A_CELL, TRACED_BLOCKS, tracer_shapes
 from cracklib.views import CRACK, Mix, make_view, plan_views, plan_wide_views
 from cracklib.weights import layers_sha256, load_weights
@@ -103,9 +103,10 @@ def ahead(pool, batches):
 
 
 def make(views):
-    """Their pixels and truths as two arrays."""
+    """Their pixels, as bright as photos are shown, and truths as two arrays."""
     pictures = [make_view(view) for view in views]
-    return np.stack([p.pixels for p in pictures]), np.stack([p.truth for p in pictures])
+    pixels = [brighten(p.pixels, light_gain(p.pixels)) for p in pictures]
+    return np.stack(pixels), np.stack([p.truth for p in pictures])
 
 
 def even_out(tracer, photos):
