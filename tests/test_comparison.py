@@ -48,14 +48,16 @@ def bold():
 
 @pytest.fixture
 def data(tmp_path, save_photo):
-    """Held-out photos in val/: two dark ones that are cracked, two light ones that are not."""
+    """Held-out photos in val/, all light above: two dark below, cracked, and two that are not."""
     for name, grey in (
         ("crack/a-1.png", 20),
-        ("crack/a-2.png", 60),
+        ("crack/a-2.png", 40),
         ("no_crack/a-3.png", 110),
         ("no_crack/b-4.png", 230),
     ):
-        save_photo(Photo(np.full((40, 40, 3), grey, np.uint8)), tmp_path / "data" / "val" / name)
+        pixels = np.full((40, 40, 3), 200, np.uint8)
+        pixels[24:] = grey
+        save_photo(Photo(pixels), tmp_path / "data" / "val" / name)
     return tmp_path / "data"
 
 
