@@ -166,3 +166,8 @@ def test_the_bundled_card_can_be_shown():
     card = read_card(BUNDLED_WEIGHTS)
     assert "photos" in summary(card)
     assert card.sha256 in card_rows(card)["Weights"]
+
+
+def test_the_hash_of_what_a_model_started_from_is_shortened():
+    rows = card_rows(make_card(start=f"a model (sha256 {'0123456789abcdef' * 4})"))
+    assert rows["Started from"] == "a model (sha256 01234567…)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from html import escape
 from typing import Any
@@ -26,7 +27,9 @@ _SETTINGS = {
 }
 """Of a card's recipe, what is shown; and how the rows are called."""
 
+_LONG_HASH = re.compile(r"\b([0-9a-f]{8})[0-9a-f]{56}\b")
 _TERMS = {
+    "assorted": "CC BY, CC BY-SA, CC0, BSD, MIT, Apache (games and packages; see TRAINING.md)",
     "brickwork": "published with a paper, to be cited (Katsigiannis et al. 2023)",
     "concrete": "CC BY 4.0 (Özgenel)",
     "everyday": "no terms stated (Intel scene classification set)",
@@ -45,7 +48,7 @@ def card_rows(card: ModelCard) -> dict[str, str]:
     recipe = card.recipe
     rows = {
         "Made": card.created or "–",
-        "Started from": card.start,
+        "Started from": _LONG_HASH.sub(r"\1…", card.start),
         "Trained on": "; ".join(
             f"{source}: "
             + ", ".join(f"{count:,} {label.replace('_', ' ')}" for label, count in counts.items())
