@@ -89,7 +89,10 @@ class ModelCard:
         if tuple(self.input_size) != INPUT_SIZE:
             problems.append(f"input_size must be {INPUT_SIZE}")
         if self.preprocessing != PREPROCESSING:
-            problems.append(f"preprocessing must be '{PREPROCESSING}'")
+            problems.append(
+                f"preprocessing must be '{PREPROCESSING}': "
+                "train a model of an earlier version again"
+            )
         if not self.temperature > 0:
             problems.append("temperature must be above 0")
         if not 0 < self.verdict_threshold < 1:
