@@ -260,9 +260,13 @@ def test_one_trains_while_another_inspects_and_waits_for_its_turn(app_url, open_
 
 def test_settings_survive_a_visit_to_another_page(app_url, open_page):
     page = with_practice_photos(app_url, open_page)
+    estimate = page.get_by_text(re.compile("^Takes "))
+    expect(estimate).to_be_visible(timeout=RUN_TIMEOUT_MS)
+    of_the_head = estimate.inner_text()
     page.get_by_role("textbox", name="Name of the new model").fill("bricks")
     page.get_by_text("Last two blocks", exact=True).click()
-    wait_until_idle(page)
+    # Until the server has answered it knows of neither.
+    expect(estimate).not_to_have_text(of_the_head, timeout=TIMEOUT_MS)
     page.get_by_role("link", name="How it works").click()
     expect(page.get_by_role("heading", name="Limits")).to_be_visible()
     page.get_by_role("link", name="Train").click()
