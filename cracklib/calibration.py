@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
 from tqdm import tqdm
 
 from cracklib.architecture import HEAD, FeatureLayer
@@ -29,7 +30,8 @@ from cracklib.metrics import (
 )
 from cracklib.photo import read_photo
 from cracklib.preprocess import large_input_size, resize_to_input, to_input
-from cracklib.types import FloatArray, HeatScale, Pixels, Progress, WindowScale
+from cracklib.surface import find_readout
+from cracklib.types import FloatArray, HeatScale, Pixels, Progress, SurfacePrior, WindowScale
 from cracklib.weights import Weights
 
 VERDICT_THRESHOLD = 0.5
@@ -45,6 +47,11 @@ SQUARE_PX, WIDE_SQUARE_PX = LARGE_INPUT_SIDE_PX // SCENE_GRID, LARGE_INPUT_SIDE_
 MAX_DEDUCTION = 100.0
 """So much that a search finds nothing."""
 MAX_RISE = 0.01
+LEAST_OTHERS = 50
+OTHERS_ALARM_AT_MOST = 0.02
+MAX_SHIFT = 3.0
+MARGIN = 0.01
+"""So that no engine's rounding calls the highest of them cracked."""
 CLEAN_QUANTILE = 0.5
 CRACK_QUANTILE = 0.99
 """Heat 0 is this quantile of the evidence over uncracked photos, heat 1 this one over cracked."""
@@ -59,18 +66,25 @@ def calibrate(
     """The fields of the model card that are fitted or measured on the validation ``files``.
 
     ``temperature`` (Guo et al. 2017), ``verdict_threshold``, ``heat_scale``, ``window_scale``,
-    ``quality``.
+    ``surface_prior``, ``quality``.
     """
     engine = build_engine(engine_name(), weights, feature_layer)
+    surface = find_readout(weights)
     kernel, bias = weights[f"{HEAD}/kernel"], weights[f"{HEAD}/bias"]
     scenes, wide_scenes = plan_scenes(files, SCENE_GRID), plan_scenes(files, WIDE_GRID)
     total = len(files) + len(scenes) + len(wide_scenes)
     bar = tqdm(total=total, desc="calibrating", unit="photo", mininterval=1)
 
+    def look_closely(photo: FloatArray) -> tuple[FloatArray, bool]:
+        """The class activation map, in log-odds that no temperature was applied to, and whether it
+        is of a known surface.
+        """
+        found = engine.describe(photo[np.newaxis])
+        evidence = class_activation_map(found.feature_maps[0], kernel, bias, temperature=1.0)
+        return evidence, surface is None or surface.log_odds(found.deviations[0]) <= 0
+
     def look(photo: FloatArray) -> FloatArray:
-        """The class activation map, in log-odds that no temperature was applied to."""
-        [feature_map] = engine(photo[np.newaxis])
-        return class_activation_map(feature_map, kernel, bias, temperature=1.0)
+        return look_closely(photo)[0]
 
     def look_twice(photo: FloatArray) -> FloatArray:
         return look_again(look, photo, look(photo))
@@ -80,7 +94,7 @@ def calibrate(
         if progress:
             progress(int(bar.n), total)
 
-    maps = []
+    maps, known = [], []
     squares: dict[Path, Pixels] = {}
     wide_squares: dict[Path, Pixels] = {}
     from_afar: dict[Path, FloatArray] = {}
@@ -89,15 +103,17 @@ def calibrate(
     for index, file in enumerate(files):
         pixels = read_photo(file.path).pixels
         photo = to_input(pixels)
-        from_near[file.path] = look(photo)
+        from_near[file.path], is_known = look_closely(photo)
         maps.append(look_again(look, photo, from_near[file.path]))
         squares[file.path] = resize_to_input(pixels, (SQUARE_PX, SQUARE_PX))
         wide_squares[file.path] = resize_to_input(pixels, (WIDE_SQUARE_PX, WIDE_SQUARE_PX))
         from_afar[file.path] = look(to_input(pixels, (SQUARE_PX, SQUARE_PX)))
         large = large_input_size(pixels.shape[:2])
         if large:
-            found = look_twice(to_input(pixels, large))
-            strongest[index] = strongest_window(found, WINDOW_CELLS)
+            photo = to_input(pixels, large)
+            first, is_known = look_closely(photo)
+            strongest[index] = strongest_window(look_again(look, photo, first), WINDOW_CELLS)
+        known.append(is_known)
         count()
     in_scenes: list[list[Windows]] = []
     for planned, parts, scales in (
@@ -129,6 +145,9 @@ def calibrate(
     if window_scale:
         for index, strength in strongest.items():
             log_odds[index] = window_scale.slope * strength / temperature + window_scale.offset
+    surface_prior = fit_surface_prior(log_odds, labels, np.array(known), balance)
+    if surface_prior:
+        log_odds += np.where(known, surface_prior.known, surface_prior.other)
     probabilities = 1 / (1 + np.exp(-log_odds))
     measured = measure_by_source(labels, probabilities, sources, VERDICT_THRESHOLD)
     return {
@@ -136,6 +155,7 @@ def calibrate(
         "verdict_threshold": VERDICT_THRESHOLD,
         "heat_scale": fit_heat_scale(np.stack(maps) / temperature, labels, balance),
         "window_scale": window_scale,
+        "surface_prior": surface_prior,
         "quality": {source: metrics.to_dict() for source, metrics in measured.items()},
     }
 
@@ -213,6 +233,34 @@ def fit_deduction(
     return replace(
         scale, deduction=next((d for d in deductions if suspicion(d) <= most), MAX_DEDUCTION)
     )
+
+
+def fit_surface_prior(
+    log_odds: NDArray[np.float64],
+    labels: np.ndarray,
+    known: NDArray[np.bool_],
+    balance: NDArray[np.float64],
+) -> SurfacePrior | None:
+    """What ``log_odds`` lack, of photos of ``known`` surfaces and of the others.
+
+    Temperature alone makes one scale for walls, a half of which are cracked, and for streets and
+    woods, which never are. Of walls the shift is taken that has the lowest log loss; of anything
+    else the highest, if no higher, that calls no more than ``OTHERS_ALARM_AT_MOST`` of what is
+    sound cracked. All are (photos,), ``balance`` how much each counts. None where known surfaces
+    are not of both labels or there are fewer than ``LEAST_OTHERS`` sound others.
+    """
+    others = log_odds[~known & (labels == 0)]
+    if len(others) < LEAST_OTHERS or set(labels[known]) != {0, 1}:
+        return None
+    z, weights = log_odds[known], balance[known]
+    signs = np.where(labels[known] == 1, 1, -1)
+
+    def loss(shift: float) -> float:
+        return float(weights @ np.logaddexp(0.0, -signs * (z + shift)))
+
+    shift = float(minimize_scalar(loss, bounds=(-MAX_SHIFT, MAX_SHIFT), method="bounded").x)
+    highest = np.quantile(others, 1 - OTHERS_ALARM_AT_MOST, method="higher")
+    return SurfacePrior(known=shift, other=min(shift, -float(highest) - MARGIN))
 
 
 def fit_heat_scale(

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from cracklib.architecture import HEAD, STATISTICS_BLOCK, STRIDE
+from cracklib.architecture import HEAD, STRIDE
 from cracklib.cam import class_activation_map, measure_windows, strongest_window
-from cracklib.config import SURFACE_READOUT, TRACER, WINDOW_CELLS, engine_name, weights_path
+from cracklib.config import TRACER, WINDOW_CELLS, engine_name, weights_path
 from cracklib.engines import Describes, Engine, HoldsMemory, build_engine
-from cracklib.surface import SurfaceReadout, read_readout
+from cracklib.surface import SurfaceReadout, find_readout
 from cracklib.tracer import PIXELS_TO_A_CELL, TRACED_BLOCKS, Tracer, read_tracer
 from cracklib.types import FloatArray, Prediction, Trace, Verdict
 from cracklib.weights import ModelCard, Weights, layers_sha256, load_weights
@@ -41,7 +41,10 @@ class Classifier:
     def classify(self, batch: FloatArray) -> list[Prediction]:
         """A prediction for each photo of a preprocessed batch, float32 (n, height, width, 3)."""
         feature_maps, known, traces = self._run(batch)
-        probabilities = [self.probability(self.evidence(features)) for features in feature_maps]
+        probabilities = [
+            self.probability(self.evidence(features), known_surface=is_known)
+            for features, is_known in zip(feature_maps, known, strict=True)
+        ]
         return [
             Prediction(
                 verdict=self.verdict(probability),
@@ -55,18 +58,28 @@ class Classifier:
             )
         ]
 
-    def probability(self, evidence: FloatArray, *, in_windows: bool = False) -> float:
+    def probability(
+        self,
+        evidence: FloatArray,
+        *,
+        in_windows: bool = False,
+        known_surface: bool | None = None,
+    ) -> float:
         """The calibrated probability of a crack, from a photo's class activation map.
 
         That is the softmax of the logits divided by the card's temperature (Guo et al. 2017,
         equation 9, https://arxiv.org/abs/1706.04599); for two classes, the sigmoid of their
         difference, which is the mean of the map. With ``in_windows`` the strongest window counts
         instead of the whole, read as the card's ``window_scale`` says; a card without one raises
-        ``ValueError``.
+        ``ValueError``. Whether the photo shows a ``known_surface`` shifts the log-odds as the
+        card's ``surface_prior`` says, if it has one.
         """
         log_odds = (
             self.window_log_odds(evidence) if in_windows else float(evidence.mean(dtype=np.float64))
         )
+        prior = self.card.surface_prior
+        if prior is not None and known_surface is not None:
+            log_odds += prior.known if known_surface else prior.other
         return float(np.exp(-np.logaddexp(0.0, -log_odds)))
 
     def _run(
@@ -147,16 +160,7 @@ def load_classifier(path: Path | None = None, engine: str | None = None) -> Clas
     """
     weights, card = load_weights(path or weights_path())
     run = build_engine(engine or engine_name(), weights, card.feature_layer, _find_tracer(weights))
-    return Classifier(run, weights, card, _find_readout(weights))
-
-
-def _find_readout(weights: Weights) -> SurfaceReadout | None:
-    """The bundled readout if it belongs to these weights: another's would tell nonsense."""
-    if not SURFACE_READOUT.exists():
-        return None
-    readout = read_readout(SURFACE_READOUT)
-    own = layers_sha256(weights, STATISTICS_BLOCK)
-    return readout if readout.layers_sha256 == own else None
+    return Classifier(run, weights, card, find_readout(weights))
 
 
 def _find_tracer(weights: Weights) -> Tracer | None:

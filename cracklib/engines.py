@@ -62,7 +62,7 @@ class HoldsMemory(Engine, Protocol):
 
 def build_engine(
     name: str, weights: Weights, feature_layer: FeatureLayer, tracer: Tracer | None = None
-) -> Engine:
+) -> Describes:
     """The engine called ``name``, one of ``ENGINES``, holding ``weights`` and those of ``tracer``.
 
     Raises ``CrackError`` where there is no such engine or it can't be imported.
@@ -77,7 +77,7 @@ def build_engine(
 
 def openvino_engine(
     weights: Weights, feature_layer: FeatureLayer, tracer: Tracer | None = None
-) -> Engine:
+) -> Describes:
     """The network as an OpenVINO graph, compiled for this CPU at batch 1.
 
     OpenVINO computes in bfloat16 where the CPU has it natively and in float32 elsewhere; that is
@@ -173,7 +173,7 @@ def _split(batch: FloatArray) -> FloatArray:
 
 def tensorflow_engine(
     weights: Weights, feature_layer: FeatureLayer, tracer: Tracer | None = None
-) -> Engine:
+) -> Describes:
     """The Keras model on TensorFlow, float32."""
     from cracklib.model import build_model, build_tracer
 
@@ -209,7 +209,7 @@ class _TensorFlow:
         return Description(maps, deviations, traces[0] if traces else None)
 
 
-ENGINES: dict[str, Callable[[Weights, FeatureLayer, Tracer | None], Engine]] = {
+ENGINES: dict[str, Callable[[Weights, FeatureLayer, Tracer | None], Describes]] = {
     "openvino": openvino_engine,
     "tensorflow": tensorflow_engine,
 }

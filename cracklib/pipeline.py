@@ -180,8 +180,13 @@ class Inspector:
         ]
         probability = inspection.probability
         if self.card.window_scale and self.card.window_scale.deduction is not None:
-            log_odds = max(classifier.window_log_odds(found) for found in evidence)
-            probability = max(probability, float(np.exp(-np.logaddexp(0.0, -log_odds))))
+            probabilities = (
+                classifier.probability(
+                    found, in_windows=True, known_surface=inspection.known_surface
+                )
+                for found in evidence
+            )
+            probability = max(probability, *probabilities)
         heats = (to_heat(found, self.card.heat_scale) for found in evidence)
         scales = (inspection.heat, *heats)
         return replace(
@@ -202,7 +207,9 @@ class Inspector:
         [prediction] = self.classifier.classify(batch)
         first = self.classifier.evidence(prediction.feature_map)
         evidence = look_again(self.classifier.look, batch[0], first)
-        probability = self.classifier.probability(evidence, in_windows=large is not None)
+        probability = self.classifier.probability(
+            evidence, in_windows=large is not None, known_surface=prediction.known_surface
+        )
         return Inspection(
             photo=photo,
             verdict=self.classifier.verdict(probability),

@@ -15,8 +15,11 @@ from typing import Any
 
 import numpy as np
 
+from cracklib.architecture import STATISTICS_BLOCK
+from cracklib.config import SURFACE_READOUT
 from cracklib.errors import WeightsError
 from cracklib.types import FloatArray
+from cracklib.weights import Weights, layers_sha256
 
 
 @dataclass(frozen=True)
@@ -59,3 +62,15 @@ def read_readout(path: Path) -> SurfaceReadout:
             f"Can't use {path} ({error}). Expected what weights/fit_surface.py writes, which comes "
             "with the repository; fetch it again, or delete it to do without."
         ) from error
+
+
+def find_readout(weights: Weights) -> SurfaceReadout | None:
+    """The bundled readout if it belongs to ``weights``: another's would tell nonsense.
+
+    Raises ``WeightsError``.
+    """
+    if not SURFACE_READOUT.exists():
+        return None
+    readout = read_readout(SURFACE_READOUT)
+    own = layers_sha256(weights, STATISTICS_BLOCK)
+    return readout if readout.layers_sha256 == own else None

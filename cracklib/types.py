@@ -87,6 +87,22 @@ class HeatScale:
 
 
 @dataclass(frozen=True)
+class SurfacePrior:
+    """What is added to the log-odds of a crack by what a photo shows.
+
+    ``known`` for a surface that the model knows, ``other`` for anything else, of which little is
+    ever cracked; not above ``known``.
+    """
+
+    known: float
+    other: float
+
+    def __post_init__(self) -> None:
+        if not self.other <= self.known:
+            raise ValueError(f"other must not be above known, not {self.other} and {self.known}")
+
+
+@dataclass(frozen=True)
 class WindowScale:
     """How the strongest window of a large photo is read: ``slope * evidence + offset`` in log-odds.
 

@@ -30,7 +30,7 @@ from cracklib.architecture import (
 )
 from cracklib.config import INPUT_SIZE, LABELS
 from cracklib.errors import WeightsError
-from cracklib.types import FloatArray, HeatScale, WindowScale
+from cracklib.types import FloatArray, HeatScale, SurfacePrior, WindowScale
 
 Weights = dict[str, FloatArray]
 
@@ -58,7 +58,8 @@ class ModelCard:
     ``temperature`` divides the logits before the softmax (Guo et al. 2017, section 4.2,
     https://arxiv.org/abs/1706.04599); ``verdict_threshold`` is the probability from which the
     verdict is "crack"; ``heat_scale`` is in log-odds; ``window_scale`` is for large photos, and
-    without it they are seen as all others; ``quality`` maps a data source to its metrics on the
+    without it they are seen as all others; ``surface_prior`` is what the kind of surface adds;
+    ``quality`` maps a data source to its metrics on the
     validation photos; ``data`` maps a source to its photos per class.
     """
 
@@ -76,6 +77,7 @@ class ModelCard:
     versions: Mapping[str, str] = field(default_factory=dict)
     created: str = ""
     window_scale: WindowScale | None = None
+    surface_prior: SurfacePrior | None = None
     labels: tuple[str, ...] = LABELS
     input_size: tuple[int, int] = INPUT_SIZE
     preprocessing: str = PREPROCESSING
@@ -111,6 +113,8 @@ class ModelCard:
         values["heat_scale"] = HeatScale(**values["heat_scale"])
         if values.get("window_scale") is not None:
             values["window_scale"] = WindowScale(**values["window_scale"])
+        if values.get("surface_prior") is not None:
+            values["surface_prior"] = SurfacePrior(**values["surface_prior"])
         values["labels"] = tuple(values["labels"])
         values["input_size"] = tuple(values["input_size"])
         card = cls(**values)
@@ -349,6 +353,8 @@ def _check_types(card: ModelCard) -> None:
     if card.window_scale is not None:
         finite += [card.window_scale.slope, card.window_scale.offset]
         finite += [] if card.window_scale.deduction is None else [card.window_scale.deduction]
+    if card.surface_prior is not None:
+        finite += [card.surface_prior.known, card.surface_prior.other]
     if not (
         all(isinstance(text, str) for text in texts)
         and all(isinstance(number, int | float) for number in [*numbers, *finite])

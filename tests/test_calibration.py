@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 
 from cracklib.calibration import (
+    OTHERS_ALARM_AT_MOST,
     SCENE_GRID,
     SCENES,
     SQUARE_PX,
     fit_deduction,
+    fit_surface_prior,
     make_scene,
     plan_scenes,
 )
@@ -80,3 +82,39 @@ def test_sound_scenes_that_look_cracked_from_near_leave_a_search_no_say(files):
     scale = fit_deduction(WindowScale(1.0, 0.0), strengths, scenes)
     assert scale.deduction is not None
     assert 90.0 - scale.deduction < 0
+
+
+def known_and_others(walls=400, others=200):
+    """Log-odds that lack 1 for walls; others are sound, and some of them look cracked."""
+    rng = np.random.default_rng(0)
+    right = rng.normal(0, 3, walls)
+    labels = (rng.random(walls) < 1 / (1 + np.exp(-right))).astype(int)
+    log_odds = np.concatenate([right - 1, rng.normal(-2, 1.5, others)])
+    known = np.arange(walls + others) < walls
+    return log_odds, np.concatenate([labels, np.zeros(others, int)]), known
+
+
+def test_the_prior_gives_walls_what_they_lack_and_lets_few_others_alarm():
+    log_odds, labels, known = known_and_others()
+    prior = fit_surface_prior(log_odds, labels, known, np.full(len(labels), 1 / len(labels)))
+    assert prior is not None
+    assert prior.known == pytest.approx(1, abs=0.3)
+    alarmed = (log_odds[~known] + prior.other > 0).mean()
+    assert OTHERS_ALARM_AT_MOST - 0.01 < alarmed <= OTHERS_ALARM_AT_MOST
+
+
+def test_others_that_never_alarm_are_shifted_no_more_than_walls():
+    log_odds, labels, known = known_and_others()
+    log_odds[~known] -= 20
+    prior = fit_surface_prior(log_odds, labels, known, np.full(len(labels), 1 / len(labels)))
+    assert prior is not None
+    assert prior.other == prior.known
+
+
+@pytest.mark.parametrize("lacking", ["others", "cracked walls"])
+def test_there_is_no_prior_where_photos_are_not_of_both(lacking):
+    log_odds, labels, known = known_and_others(others=10 if lacking == "others" else 200)
+    if lacking == "cracked walls":
+        labels[:] = 0
+    weights = np.full(len(labels), 1 / len(labels))
+    assert fit_surface_prior(log_odds, labels, known, weights) is None

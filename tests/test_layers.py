@@ -12,9 +12,9 @@ LAYERS = [
     {"dataset", "download", "intake", "metrics", "overlay", "photo", "preprocess", "report"}
     | {"check_set", "faithfulness", "recipes", "refine", "samples", "synthesis", "views"}
     | {"centreline", "doubts", "export", "measured", "region_view", "regions", "scale"}
-    | {"surface", "widths"},
+    | {"widths"},
     {"calibration", "cam", "classifier", "engines", "features", "model", "timing", "training"}
-    | {"looks", "scan", "tracer", "weights"},
+    | {"looks", "scan", "surface", "tracer", "weights"},
     {"__main__", "comparison", "evaluation", "jobs", "measurement", "pipeline", "store"},
     {"__init__"},
 ]

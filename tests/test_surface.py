@@ -3,16 +3,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cracklib import classifier as classifier_module
+from cracklib import surface as surface_module
 from cracklib.architecture import STATISTICS_BLOCK, weight_shapes
 from cracklib.classifier import Classifier, load_classifier
 from cracklib.engines import Description
 from cracklib.errors import WeightsError
 from cracklib.pipeline import Inspector
-from cracklib.surface import SurfaceReadout, read_readout
-from cracklib.types import Photo
+from cracklib.surface import SurfaceReadout, find_readout, read_readout
+from cracklib.types import Photo, SurfacePrior, WindowScale
 from cracklib.weights import layers_sha256
-from tests.tiny import TINY_HEAD, make_card, tiny_engine
+from tests.tiny import TINY_HEAD, make_card, tiny_dense_engine, tiny_engine
 
 SAMPLES = sorted((Path(__file__).parent.parent / "ui" / "samples").glob("*.jpg"))
 READOUT = SurfaceReadout("0" * 64, kernel=(1.0, 0.5), bias=-6.0)
@@ -29,6 +29,16 @@ class Describing:
         return Description(tiny_engine(batch), np.stack([deviation, deviation], axis=1), None)
 
 
+class DenseDescribing(Describing):
+    """For photos of any size."""
+
+    def __call__(self, batch):
+        return tiny_dense_engine(batch)
+
+    def describe(self, batch):
+        return super().describe(batch)._replace(feature_maps=self(batch))
+
+
 def stripes(contrast):
     pixels = np.full((80, 80, 3), 120, np.uint8)
     pixels[::8] += np.uint8(contrast)
@@ -36,8 +46,8 @@ def stripes(contrast):
     return Photo(pixels)
 
 
-def inspector(surface=READOUT, engine=None):
-    return Inspector(Classifier(engine or Describing(), TINY_HEAD, make_card(), surface))
+def inspector(surface=READOUT, engine=None, **card):
+    return Inspector(Classifier(engine or Describing(), TINY_HEAD, make_card(**card), surface))
 
 
 def test_the_readout_by_hand():
@@ -54,6 +64,38 @@ def test_what_is_no_known_surface_is_told_and_the_verdict_stays():
     assert (inspection.verdict, inspection.probability) == (plain.verdict, plain.probability)
 
 
+def log_odds(inspection):
+    return np.log(inspection.probability / (1 - inspection.probability))
+
+
+@pytest.mark.parametrize(("photo", "shift"), [(stripes(20), 0.5), (stripes(100), -1.5)])
+def test_the_prior_shifts_verdicts_of_known_surfaces_and_of_others(photo, shift):
+    prior = SurfacePrior(known=0.5, other=-1.5)
+    plain, shifted = inspector().inspect(photo), inspector(surface_prior=prior).inspect(photo)
+    assert log_odds(shifted) - log_odds(plain) == pytest.approx(shift, abs=1e-4)
+    assert np.array_equal(shifted.heat, plain.heat), "the map shows evidence alone"
+
+
+def test_the_prior_shifts_what_a_search_finds():
+    """By as much: a search must not take a surface for another than the looks at the whole did."""
+    scale, prior = WindowScale(1.0, 0.0, deduction=0.0), SurfacePrior(known=0.5, other=-1.5)
+    photo = Photo(np.tile(stripes(20).pixels, (30, 30, 1)))
+    plain = inspector(engine=DenseDescribing(), window_scale=scale).inspect(photo, scan=True)
+    shifted = inspector(engine=DenseDescribing(), window_scale=scale, surface_prior=prior).inspect(
+        photo, scan=True
+    )
+    assert plain.scales
+    assert log_odds(shifted) - log_odds(plain) == pytest.approx(0.5, abs=1e-4)
+
+
+def test_without_a_readout_nothing_is_shifted():
+    prior = SurfacePrior(known=0.5, other=-1.5)
+    plain = inspector(surface=None).inspect(stripes(20))
+    assert inspector(surface=None, surface_prior=prior).inspect(stripes(20)).probability == (
+        plain.probability
+    )
+
+
 def test_a_fault_of_the_photo_is_told_alone():
     tiny = Photo(np.ascontiguousarray(stripes(100).pixels[:48, :48]))
     assert [doubt.kind for doubt in inspector().inspect(tiny).doubts] == ["small"]
@@ -66,16 +108,16 @@ def test_an_engine_that_describes_nothing_leaves_no_doubt():
 def test_a_readout_of_other_layers_is_not_used(tmp_path, monkeypatch):
     weights = {name: np.ones(shape, np.float32) for name, shape in weight_shapes().items()}
     path = tmp_path / "surface.json"
-    monkeypatch.setattr(classifier_module, "SURFACE_READOUT", path)
-    assert classifier_module._find_readout(weights) is None, "there is none"
+    monkeypatch.setattr(surface_module, "SURFACE_READOUT", path)
+    assert find_readout(weights) is None, "there is none"
     own = SurfaceReadout(layers_sha256(weights, STATISTICS_BLOCK), (1.0,), 0.0)
     path.write_text(own.to_json())
-    assert classifier_module._find_readout(weights) == own
+    assert find_readout(weights) == own
     weights["block5_conv1/kernel"] = weights["block5_conv1/kernel"] + 1
-    assert classifier_module._find_readout(weights) == own, "what comes after it doesn't matter"
+    assert find_readout(weights) == own, "what comes after it doesn't matter"
     last = f"block{STATISTICS_BLOCK}_conv3/bias"
     weights[last] = weights[last] + 1
-    assert classifier_module._find_readout(weights) is None
+    assert find_readout(weights) is None
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"kernel": [1]}', '{"kernel": [NaN], "bias": 0}'])

@@ -10,7 +10,7 @@ from safetensors.numpy import save
 from cracklib import weights as weights_module
 from cracklib.architecture import weight_shapes
 from cracklib.errors import WeightsError
-from cracklib.types import HeatScale, WindowScale
+from cracklib.types import HeatScale, SurfacePrior, WindowScale
 from cracklib.weights import (
     ModelCard,
     card_path,
@@ -154,6 +154,8 @@ def test_card_json_round_trip():
     assert ModelCard.from_json(card.to_json()) == card
     windowed = make_card(window_scale=WindowScale(0.7, -2.0))
     assert ModelCard.from_json(windowed.to_json()) == windowed
+    shifted = make_card(surface_prior=SurfacePrior(known=0.5, other=-1.5))
+    assert ModelCard.from_json(shifted.to_json()) == shifted
     searched = make_card(window_scale=WindowScale(0.7, -2.0, deduction=4.0))
     assert ModelCard.from_json(searched.to_json()) == searched
 
@@ -162,6 +164,22 @@ def test_a_card_from_before_windows_is_read():
     values = json.loads(make_card().to_json())
     del values["window_scale"]
     assert ModelCard.from_json(json.dumps(values)).window_scale is None
+
+
+def test_a_card_from_before_priors_is_read():
+    values = json.loads(make_card().to_json())
+    del values["surface_prior"]
+    assert ModelCard.from_json(json.dumps(values)).surface_prior is None
+
+
+@pytest.mark.parametrize(
+    "prior",
+    [{"known": 1}, {"known": "a", "other": 0}, {"known": 0, "other": float("nan")}, [1, 2]],
+)
+def test_a_card_with_a_broken_surface_prior_is_refused(encoded, prior):
+    values = json.loads(make_card().to_json()) | {"surface_prior": prior}
+    with pytest.raises(WeightsError, match="not a model card"):
+        decode_weights(encoded, json.dumps(values), "w")
 
 
 def test_a_card_from_before_searches_is_read():
