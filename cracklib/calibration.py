@@ -48,10 +48,11 @@ MAX_DEDUCTION = 100.0
 """So much that a search finds nothing."""
 MAX_RISE = 0.01
 LEAST_OTHERS = 50
+OTHERS_CRACKED_AT_MOST = 0.1
 OTHERS_ALARM_AT_MOST = 0.02
-MAX_SHIFT = 3.0
 MARGIN = 0.01
 """So that no engine's rounding calls the highest of them cracked."""
+MAX_OFFSET = 3.0
 CLEAN_QUANTILE = 0.5
 CRACK_QUANTILE = 0.99
 """Heat 0 is this quantile of the evidence over uncracked photos, heat 1 this one over cracked."""
@@ -86,9 +87,6 @@ def calibrate(
     def look(photo: FloatArray) -> FloatArray:
         return look_closely(photo)[0]
 
-    def look_twice(photo: FloatArray) -> FloatArray:
-        return look_again(look, photo, look(photo))
-
     def count() -> None:
         bar.update()
         if progress:
@@ -116,12 +114,16 @@ def calibrate(
         known.append(is_known)
         count()
     in_scenes: list[list[Windows]] = []
+    known_scenes = []
     for planned, parts, scales in (
         (scenes, squares, (from_near,)),
         (wide_scenes, wide_squares, (from_afar, from_near)),
     ):
         for scene in planned:
-            once = look_twice(to_input(make_scene(scene, parts), SCENE_SIZE))
+            photo = to_input(make_scene(scene, parts), SCENE_SIZE)
+            first, is_known = look_closely(photo)
+            once = look_again(look, photo, first)
+            known_scenes.append(is_known)
             # What a search would find in it at each finer scale: the windows of its photos.
             searched = [[found[file.path] for file in scene.files] for found in scales]
             in_scenes.append([measure_windows(m, WINDOW_CELLS) for m in ([once], *searched)])
@@ -137,17 +139,27 @@ def calibrate(
         np.array([(w.strongest, w.by_chance(by_scale[0].beside)) for w in by_scale]) / temperature
         for by_scale in in_scenes
     ]
-    at_once = np.array([found[0, 0] for found in strengths[: len(scenes)]])
-    window_scale = _fit_window_scale(at_once, scenes)
-    if window_scale:
-        window_scale = fit_deduction(window_scale, strengths, [*scenes, *wide_scenes])
     log_odds = margins / temperature
+    known_surface = np.array(known)
+    has_others = are_others_sound(known_surface, labels)
+    planned = [*scenes, *wide_scenes]
+    fitted = [index for index in range(len(planned)) if known_scenes[index] or not has_others]
+    window_scale = _fit_window_scale(
+        [strengths[index][0, 0] for index in fitted if index < len(scenes)],
+        [planned[index] for index in fitted if index < len(scenes)],
+    )
     if window_scale:
+        window_scale = fit_deduction(
+            window_scale, [strengths[i] for i in fitted], [planned[i] for i in fitted]
+        )
         for index, strength in strongest.items():
             log_odds[index] = window_scale.slope * strength / temperature + window_scale.offset
-    surface_prior = fit_surface_prior(log_odds, labels, np.array(known), balance)
-    if surface_prior:
-        log_odds += np.where(known, surface_prior.known, surface_prior.other)
+    surface_prior = None
+    if has_others:
+        as_whole = ~np.isin(np.arange(len(files)), list(strongest) if window_scale else [])
+        surface_prior = fit_surface_prior(log_odds, labels, known_surface, as_whole, balance)
+        log_odds += np.where(as_whole, surface_prior.offset, 0)
+        log_odds -= np.where(known_surface, 0, surface_prior.deduction)
     probabilities = 1 / (1 + np.exp(-log_odds))
     measured = measure_by_source(labels, probabilities, sources, VERDICT_THRESHOLD)
     return {
@@ -199,9 +211,7 @@ def make_scene(scene: Scene, squares: Mapping[Path, Pixels]) -> Pixels:
     return np.vstack([np.hstack(row) for row in rows])
 
 
-def _fit_window_scale(
-    strongest: NDArray[np.float64], scenes: Sequence[Scene]
-) -> WindowScale | None:
+def _fit_window_scale(strongest: Sequence[float], scenes: Sequence[Scene]) -> WindowScale | None:
     labels = np.array([scene.label for scene in scenes])
     if set(labels) != {0, 1}:
         return None
@@ -235,32 +245,43 @@ def fit_deduction(
     )
 
 
+def are_others_sound(known: NDArray[np.bool_], labels: np.ndarray) -> bool:
+    """Whether the photos of no ``known`` surface are enough to fit on, and hardly ever cracked.
+
+    Where they often are, it is walls that the model takes for something else.
+    """
+    others = labels[~known]
+    return len(others) >= LEAST_OTHERS and float(others.mean()) <= OTHERS_CRACKED_AT_MOST
+
+
 def fit_surface_prior(
     log_odds: NDArray[np.float64],
     labels: np.ndarray,
     known: NDArray[np.bool_],
+    as_whole: NDArray[np.bool_],
     balance: NDArray[np.float64],
-) -> SurfacePrior | None:
-    """What ``log_odds`` lack, of photos of ``known`` surfaces and of the others.
+) -> SurfacePrior:
+    """What ``log_odds`` lack for photos of ``known`` surfaces, and have too much for all others.
 
     Temperature alone makes one scale for walls, a half of which are cracked, and for streets and
-    woods, which never are. Of walls the shift is taken that has the lowest log loss; of anything
-    else the highest, if no higher, that calls no more than ``OTHERS_ALARM_AT_MOST`` of what is
-    sound cracked. All are (photos,), ``balance`` how much each counts. None where known surfaces
-    are not of both labels or there are fewer than ``LEAST_OTHERS`` sound others.
+    woods, which never are. The offset is the one with the lowest log loss over known surfaces that
+    are judged ``as_whole``, 0 where these are not of both labels; the deduction the least by which
+    no more than ``OTHERS_ALARM_AT_MOST`` of the sound others are called cracked. All are (photos,),
+    ``balance`` how much each counts.
     """
-    others = log_odds[~known & (labels == 0)]
-    if len(others) < LEAST_OTHERS or set(labels[known]) != {0, 1}:
-        return None
-    z, weights = log_odds[known], balance[known]
-    signs = np.where(labels[known] == 1, 1, -1)
+    offset = 0.0
+    fitted = known & as_whole
+    if set(labels[fitted]) == {0, 1}:
+        signs = np.where(labels[fitted] == 1, 1, -1)
 
-    def loss(shift: float) -> float:
-        return float(weights @ np.logaddexp(0.0, -signs * (z + shift)))
+        def loss(offset: float) -> float:
+            return float(balance[fitted] @ np.logaddexp(0.0, -signs * (log_odds[fitted] + offset)))
 
-    shift = float(minimize_scalar(loss, bounds=(-MAX_SHIFT, MAX_SHIFT), method="bounded").x)
-    highest = np.quantile(others, 1 - OTHERS_ALARM_AT_MOST, method="higher")
-    return SurfacePrior(known=shift, other=min(shift, -float(highest) - MARGIN))
+        found = minimize_scalar(loss, bounds=(-MAX_OFFSET, MAX_OFFSET), method="bounded")
+        offset = float(found.x)
+    others = (log_odds + np.where(as_whole, offset, 0))[~known & (labels == 0)]
+    highest = float(np.quantile(others, 1 - OTHERS_ALARM_AT_MOST, method="higher"))
+    return SurfacePrior(offset, deduction=max(0.0, highest + MARGIN))
 
 
 def fit_heat_scale(

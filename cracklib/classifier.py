@@ -71,15 +71,16 @@ class Classifier:
         equation 9, https://arxiv.org/abs/1706.04599); for two classes, the sigmoid of their
         difference, which is the mean of the map. With ``in_windows`` the strongest window counts
         instead of the whole, read as the card's ``window_scale`` says; a card without one raises
-        ``ValueError``. Whether the photo shows a ``known_surface`` shifts the log-odds as the
-        card's ``surface_prior`` says, if it has one.
+        ``ValueError``. Where it is told whether the photo shows a ``known_surface``, the
+        card's ``surface_prior`` is applied, if it has one.
         """
         log_odds = (
             self.window_log_odds(evidence) if in_windows else float(evidence.mean(dtype=np.float64))
         )
         prior = self.card.surface_prior
         if prior is not None and known_surface is not None:
-            log_odds += prior.known if known_surface else prior.other
+            log_odds += 0.0 if in_windows else prior.offset
+            log_odds -= 0.0 if known_surface else prior.deduction
         return float(np.exp(-np.logaddexp(0.0, -log_odds)))
 
     def _run(

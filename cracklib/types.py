@@ -88,18 +88,19 @@ class HeatScale:
 
 @dataclass(frozen=True)
 class SurfacePrior:
-    """What is added to the log-odds of a crack by what a photo shows.
+    """How what a photo shows changes the log-odds of a crack.
 
-    ``known`` for a surface that the model knows, ``other`` for anything else, of which little is
-    ever cracked; not above ``known``.
+    ``offset`` is added where a photo is judged as a whole; a ``WindowScale`` has its own.
+    ``deduction`` is taken off where it shows no surface that the model knows, for little else is
+    ever cracked.
     """
 
-    known: float
-    other: float
+    offset: float
+    deduction: float
 
     def __post_init__(self) -> None:
-        if not self.other <= self.known:
-            raise ValueError(f"other must not be above known, not {self.other} and {self.known}")
+        if not self.deduction >= 0:
+            raise ValueError(f"deduction must be 0 or more, not {self.deduction}")
 
 
 @dataclass(frozen=True)

@@ -58,9 +58,9 @@ class ModelCard:
     ``temperature`` divides the logits before the softmax (Guo et al. 2017, section 4.2,
     https://arxiv.org/abs/1706.04599); ``verdict_threshold`` is the probability from which the
     verdict is "crack"; ``heat_scale`` is in log-odds; ``window_scale`` is for large photos, and
-    without it they are seen as all others; ``surface_prior`` is what the kind of surface adds;
-    ``quality`` maps a data source to its metrics on the
-    validation photos; ``data`` maps a source to its photos per class.
+    without it they are seen as all others; ``surface_prior`` is for what is and is not a known
+    surface; ``quality`` maps a data source to its metrics on the validation photos; ``data`` maps a
+    source to its photos per class.
     """
 
     name: str
@@ -354,7 +354,7 @@ def _check_types(card: ModelCard) -> None:
         finite += [card.window_scale.slope, card.window_scale.offset]
         finite += [] if card.window_scale.deduction is None else [card.window_scale.deduction]
     if card.surface_prior is not None:
-        finite += [card.surface_prior.known, card.surface_prior.other]
+        finite += [card.surface_prior.offset, card.surface_prior.deduction]
     if not (
         all(isinstance(text, str) for text in texts)
         and all(isinstance(number, int | float) for number in [*numbers, *finite])

@@ -8,6 +8,7 @@ from cracklib.calibration import (
     SCENE_GRID,
     SCENES,
     SQUARE_PX,
+    are_others_sound,
     fit_deduction,
     fit_surface_prior,
     make_scene,
@@ -94,27 +95,37 @@ def known_and_others(walls=400, others=200):
     return log_odds, np.concatenate([labels, np.zeros(others, int)]), known
 
 
+def fit(log_odds, labels, known, as_whole=None):
+    every = np.ones(len(labels), bool) if as_whole is None else as_whole
+    return fit_surface_prior(log_odds, labels, known, every, np.full(len(labels), 1.0))
+
+
 def test_the_prior_gives_walls_what_they_lack_and_lets_few_others_alarm():
     log_odds, labels, known = known_and_others()
-    prior = fit_surface_prior(log_odds, labels, known, np.full(len(labels), 1 / len(labels)))
-    assert prior is not None
-    assert prior.known == pytest.approx(1, abs=0.3)
-    alarmed = (log_odds[~known] + prior.other > 0).mean()
+    prior = fit(log_odds, labels, known)
+    assert prior.offset == pytest.approx(1, abs=0.3)
+    alarmed = (log_odds[~known] + prior.offset - prior.deduction > 0).mean()
     assert OTHERS_ALARM_AT_MOST - 0.01 < alarmed <= OTHERS_ALARM_AT_MOST
 
 
-def test_others_that_never_alarm_are_shifted_no_more_than_walls():
+def test_photos_judged_by_their_windows_have_no_part_in_the_offset():
+    log_odds, labels, known = known_and_others()
+    as_whole = np.arange(len(labels)) % 2 == 0
+    shifted = np.where(as_whole, log_odds, log_odds - 5)
+    assert fit(shifted, labels, known, as_whole).offset == pytest.approx(1, abs=0.4)
+    assert fit(log_odds, labels, known, np.zeros(len(labels), bool)).offset == 0
+
+
+def test_others_that_never_alarm_have_nothing_taken_off():
     log_odds, labels, known = known_and_others()
     log_odds[~known] -= 20
-    prior = fit_surface_prior(log_odds, labels, known, np.full(len(labels), 1 / len(labels)))
-    assert prior is not None
-    assert prior.other == prior.known
+    assert fit(log_odds, labels, known).deduction == 0
 
 
-@pytest.mark.parametrize("lacking", ["others", "cracked walls"])
-def test_there_is_no_prior_where_photos_are_not_of_both(lacking):
-    log_odds, labels, known = known_and_others(others=10 if lacking == "others" else 200)
-    if lacking == "cracked walls":
-        labels[:] = 0
-    weights = np.full(len(labels), 1 / len(labels))
-    assert fit_surface_prior(log_odds, labels, known, weights) is None
+@pytest.mark.parametrize(
+    ("others", "cracked_others", "sound"), [(100, 0, True), (100, 30, False), (10, 0, False)]
+)
+def test_walls_taken_for_something_else_are_told_by_their_cracks(others, cracked_others, sound):
+    labels = np.r_[np.ones(50, int), np.ones(cracked_others, int), np.zeros(others, int)]
+    known = np.arange(len(labels)) < 50
+    assert are_others_sound(known, labels) is sound

@@ -68,32 +68,38 @@ def log_odds(inspection):
     return np.log(inspection.probability / (1 - inspection.probability))
 
 
+PRIOR = SurfacePrior(offset=0.5, deduction=2.0)
+
+
 @pytest.mark.parametrize(("photo", "shift"), [(stripes(20), 0.5), (stripes(100), -1.5)])
 def test_the_prior_shifts_verdicts_of_known_surfaces_and_of_others(photo, shift):
-    prior = SurfacePrior(known=0.5, other=-1.5)
-    plain, shifted = inspector().inspect(photo), inspector(surface_prior=prior).inspect(photo)
+    plain, shifted = inspector().inspect(photo), inspector(surface_prior=PRIOR).inspect(photo)
     assert log_odds(shifted) - log_odds(plain) == pytest.approx(shift, abs=1e-4)
     assert np.array_equal(shifted.heat, plain.heat), "the map shows evidence alone"
 
 
-def test_the_prior_shifts_what_a_search_finds():
-    """By as much: a search must not take a surface for another than the looks at the whole did."""
-    scale, prior = WindowScale(1.0, 0.0, deduction=0.0), SurfacePrior(known=0.5, other=-1.5)
-    photo = Photo(np.tile(stripes(20).pixels, (30, 30, 1)))
-    plain = inspector(engine=DenseDescribing(), window_scale=scale).inspect(photo, scan=True)
-    shifted = inspector(engine=DenseDescribing(), window_scale=scale, surface_prior=prior).inspect(
-        photo, scan=True
+@pytest.mark.parametrize("scan", [False, True])
+@pytest.mark.parametrize(("contrast", "shift"), [(20, 0.0), (100, -2.0)])
+def test_large_photos_have_an_offset_of_their_own(contrast, shift, scan):
+    """A search must not take a surface for another than the looks at the whole did."""
+    photo = Photo(stripes(contrast).pixels.repeat(30, axis=0).repeat(30, axis=1))
+    plain, shifted = (
+        inspector(
+            engine=DenseDescribing(),
+            window_scale=WindowScale(1.0, 0.0, deduction=0.0),
+            surface_prior=prior,
+        ).inspect(photo, scan=scan)
+        for prior in (None, PRIOR)
     )
-    assert plain.scales
-    assert log_odds(shifted) - log_odds(plain) == pytest.approx(0.5, abs=1e-4)
+    assert bool(plain.scales) is scan
+    assert log_odds(shifted) - log_odds(plain) == pytest.approx(shift, abs=1e-4)
 
 
 def test_without_a_readout_nothing_is_shifted():
-    prior = SurfacePrior(known=0.5, other=-1.5)
-    plain = inspector(surface=None).inspect(stripes(20))
-    assert inspector(surface=None, surface_prior=prior).inspect(stripes(20)).probability == (
-        plain.probability
+    plain, shifted = (
+        inspector(surface=None, surface_prior=prior).inspect(stripes(20)) for prior in (None, PRIOR)
     )
+    assert shifted.probability == plain.probability
 
 
 def test_a_fault_of_the_photo_is_told_alone():

@@ -154,7 +154,7 @@ def test_card_json_round_trip():
     assert ModelCard.from_json(card.to_json()) == card
     windowed = make_card(window_scale=WindowScale(0.7, -2.0))
     assert ModelCard.from_json(windowed.to_json()) == windowed
-    shifted = make_card(surface_prior=SurfacePrior(known=0.5, other=-1.5))
+    shifted = make_card(surface_prior=SurfacePrior(offset=0.5, deduction=1.5))
     assert ModelCard.from_json(shifted.to_json()) == shifted
     searched = make_card(window_scale=WindowScale(0.7, -2.0, deduction=4.0))
     assert ModelCard.from_json(searched.to_json()) == searched
@@ -174,7 +174,13 @@ def test_a_card_from_before_priors_is_read():
 
 @pytest.mark.parametrize(
     "prior",
-    [{"known": 1}, {"known": "a", "other": 0}, {"known": 0, "other": float("nan")}, [1, 2]],
+    [
+        {"offset": 1},
+        {"offset": "a", "deduction": 0},
+        {"offset": float("nan"), "deduction": 0},
+        {"offset": 0, "deduction": -1},
+        [1, 2],
+    ],
 )
 def test_a_card_with_a_broken_surface_prior_is_refused(encoded, prior):
     values = json.loads(make_card().to_json()) | {"surface_prior": prior}
