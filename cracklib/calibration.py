@@ -69,6 +69,65 @@ def calibrate(
     ``temperature`` (Guo et al. 2017), ``verdict_threshold``, ``heat_scale``, ``window_scale``,
     ``surface_prior``, ``quality``.
     """
+    photos, scenes = _look_at_all(weights, feature_layer, files, progress)
+    labels = np.array([file.label for file in files])
+    sources = [file.source for file in files]
+    balance = balanced_weights(labels, sources)
+    margins = np.array([photo.evidence.mean(dtype=np.float64) for photo in photos])
+    temperature = fit_temperature(np.stack([0 * margins, margins], axis=1), labels, balance)
+    log_odds = margins / temperature
+    known = np.array([photo.is_known for photo in photos])
+    has_others = are_others_sound(known, labels)
+    if has_others:
+        scenes = [seen for seen in scenes if seen.is_known]
+    window_scale = _fit_window_scale(scenes, temperature)
+    as_whole = np.array([window_scale is None or photo.strongest is None for photo in photos])
+    if window_scale:
+        strongest = np.array([photo.strongest or 0.0 for photo in photos]) / temperature
+        log_odds[~as_whole] = (window_scale.slope * strongest + window_scale.offset)[~as_whole]
+    surface_prior = None
+    if has_others:
+        surface_prior = fit_surface_prior(log_odds, labels, known, as_whole, balance)
+        log_odds += np.where(as_whole, surface_prior.offset, 0)
+        log_odds -= np.where(known, 0, surface_prior.deduction)
+    probabilities = 1 / (1 + np.exp(-log_odds))
+    measured = measure_by_source(labels, probabilities, sources, VERDICT_THRESHOLD)
+    maps = np.stack([photo.evidence for photo in photos])
+    return {
+        "temperature": temperature,
+        "verdict_threshold": VERDICT_THRESHOLD,
+        "heat_scale": fit_heat_scale(maps / temperature, labels, balance),
+        "window_scale": window_scale,
+        "surface_prior": surface_prior,
+        "quality": {source: metrics.to_dict() for source, metrics in measured.items()},
+    }
+
+
+class _SeenPhoto(NamedTuple):
+    """``evidence`` is the class activation map of the photo as a whole, ``strongest`` that of its
+    strongest window if it is large, both in log-odds that no temperature was applied to.
+    """
+
+    evidence: FloatArray
+    strongest: float | None
+    is_known: bool
+
+
+class _SeenScene(NamedTuple):
+    """``by_scale`` has the windows of the whole and those of a search at each finer scale."""
+
+    scene: Scene
+    by_scale: list[Windows]
+    is_known: bool
+
+
+def _look_at_all(
+    weights: Weights,
+    feature_layer: FeatureLayer,
+    files: Sequence[LabelledFile],
+    progress: Progress | None,
+) -> tuple[list[_SeenPhoto], list[_SeenScene]]:
+    """All photos, and the scenes made of them."""
     engine = build_engine(engine_name(), weights, feature_layer)
     surface = find_readout(weights)
     kernel, bias = weights[f"{HEAD}/kernel"], weights[f"{HEAD}/bias"]
@@ -77,9 +136,7 @@ def calibrate(
     bar = tqdm(total=total, desc="calibrating", unit="photo", mininterval=1)
 
     def look_closely(photo: FloatArray) -> tuple[FloatArray, bool]:
-        """The class activation map, in log-odds that no temperature was applied to, and whether it
-        is of a known surface.
-        """
+        """The class activation map, and whether the photo is of a known surface."""
         found = engine.describe(photo[np.newaxis])
         evidence = class_activation_map(found.feature_maps[0], kernel, bias, temperature=1.0)
         return evidence, surface is None or surface.log_odds(found.deviations[0]) <= 0
@@ -87,89 +144,48 @@ def calibrate(
     def look(photo: FloatArray) -> FloatArray:
         return look_closely(photo)[0]
 
+    def look_twice(photo: FloatArray) -> tuple[FloatArray, bool]:
+        first, is_known = look_closely(photo)
+        return look_again(look, photo, first), is_known
+
     def count() -> None:
         bar.update()
         if progress:
             progress(int(bar.n), total)
 
-    maps, known = [], []
+    seen_photos = []
     squares: dict[Path, Pixels] = {}
     wide_squares: dict[Path, Pixels] = {}
     from_afar: dict[Path, FloatArray] = {}
     from_near: dict[Path, FloatArray] = {}
-    strongest: dict[int, float] = {}
-    for index, file in enumerate(files):
+    for file in files:
         pixels = read_photo(file.path).pixels
         photo = to_input(pixels)
         from_near[file.path], is_known = look_closely(photo)
-        maps.append(look_again(look, photo, from_near[file.path]))
+        evidence, strongest = look_again(look, photo, from_near[file.path]), None
         squares[file.path] = resize_to_input(pixels, (SQUARE_PX, SQUARE_PX))
         wide_squares[file.path] = resize_to_input(pixels, (WIDE_SQUARE_PX, WIDE_SQUARE_PX))
         from_afar[file.path] = look(to_input(pixels, (SQUARE_PX, SQUARE_PX)))
         large = large_input_size(pixels.shape[:2])
         if large:
-            photo = to_input(pixels, large)
-            first, is_known = look_closely(photo)
-            strongest[index] = strongest_window(look_again(look, photo, first), WINDOW_CELLS)
-        known.append(is_known)
+            in_large, is_known = look_twice(to_input(pixels, large))
+            strongest = strongest_window(in_large, WINDOW_CELLS)
+        seen_photos.append(_SeenPhoto(evidence, strongest, is_known))
         count()
-    in_scenes: list[list[Windows]] = []
-    known_scenes = []
+    seen_scenes = []
     for planned, parts, scales in (
         (scenes, squares, (from_near,)),
         (wide_scenes, wide_squares, (from_afar, from_near)),
     ):
         for scene in planned:
-            photo = to_input(make_scene(scene, parts), SCENE_SIZE)
-            first, is_known = look_closely(photo)
-            once = look_again(look, photo, first)
-            known_scenes.append(is_known)
+            once, is_known = look_twice(to_input(make_scene(scene, parts), SCENE_SIZE))
             # What a search would find in it at each finer scale: the windows of its photos.
             searched = [[found[file.path] for file in scene.files] for found in scales]
-            in_scenes.append([measure_windows(m, WINDOW_CELLS) for m in ([once], *searched)])
+            by_scale = [measure_windows(maps, WINDOW_CELLS) for maps in ([once], *searched)]
+            seen_scenes.append(_SeenScene(scene, by_scale, is_known))
             count()
     bar.close()
-
-    labels = np.array([file.label for file in files])
-    sources = [file.source for file in files]
-    balance = balanced_weights(labels, sources)
-    margins = np.array([evidence.mean(dtype=np.float64) for evidence in maps])
-    temperature = fit_temperature(np.stack([0 * margins, margins], axis=1), labels, balance)
-    strengths = [
-        np.array([(w.strongest, w.by_chance(by_scale[0].beside)) for w in by_scale]) / temperature
-        for by_scale in in_scenes
-    ]
-    log_odds = margins / temperature
-    known_surface = np.array(known)
-    has_others = are_others_sound(known_surface, labels)
-    planned = [*scenes, *wide_scenes]
-    fitted = [index for index in range(len(planned)) if known_scenes[index] or not has_others]
-    window_scale = _fit_window_scale(
-        [strengths[index][0, 0] for index in fitted if index < len(scenes)],
-        [planned[index] for index in fitted if index < len(scenes)],
-    )
-    if window_scale:
-        window_scale = fit_deduction(
-            window_scale, [strengths[i] for i in fitted], [planned[i] for i in fitted]
-        )
-        for index, strength in strongest.items():
-            log_odds[index] = window_scale.slope * strength / temperature + window_scale.offset
-    surface_prior = None
-    if has_others:
-        as_whole = ~np.isin(np.arange(len(files)), list(strongest) if window_scale else [])
-        surface_prior = fit_surface_prior(log_odds, labels, known_surface, as_whole, balance)
-        log_odds += np.where(as_whole, surface_prior.offset, 0)
-        log_odds -= np.where(known_surface, 0, surface_prior.deduction)
-    probabilities = 1 / (1 + np.exp(-log_odds))
-    measured = measure_by_source(labels, probabilities, sources, VERDICT_THRESHOLD)
-    return {
-        "temperature": temperature,
-        "verdict_threshold": VERDICT_THRESHOLD,
-        "heat_scale": fit_heat_scale(np.stack(maps) / temperature, labels, balance),
-        "window_scale": window_scale,
-        "surface_prior": surface_prior,
-        "quality": {source: metrics.to_dict() for source, metrics in measured.items()},
-    }
+    return seen_photos, seen_scenes
 
 
 class Scene(NamedTuple):
@@ -211,12 +227,20 @@ def make_scene(scene: Scene, squares: Mapping[Path, Pixels]) -> Pixels:
     return np.vstack([np.hstack(row) for row in rows])
 
 
-def _fit_window_scale(strongest: Sequence[float], scenes: Sequence[Scene]) -> WindowScale | None:
-    labels = np.array([scene.label for scene in scenes])
+def _fit_window_scale(seen: Sequence[_SeenScene], temperature: float) -> WindowScale | None:
+    """None where there are not scenes of both labels."""
+    strengths = [
+        np.array([(w.strongest, w.by_chance(by_scale[0].beside)) for w in by_scale]) / temperature
+        for _, by_scale, _ in seen
+    ]
+    scenes = [scene for scene, _, _ in seen]
+    as_large = [at for at, scene in enumerate(scenes) if len(scene.files) == SCENE_GRID**2]
+    labels = np.array([scenes[at].label for at in as_large])
     if set(labels) != {0, 1}:
         return None
-    balance = balanced_weights(labels, [scene.files[0].source for scene in scenes])
-    return WindowScale(*fit_line(strongest, labels, balance))
+    balance = balanced_weights(labels, [scenes[at].files[0].source for at in as_large])
+    line = fit_line([strengths[at][0, 0] for at in as_large], labels, balance)
+    return fit_deduction(WindowScale(*line), strengths, scenes)
 
 
 def fit_deduction(
