@@ -87,7 +87,7 @@ def calibrate(
         log_odds[~as_whole] = (window_scale.slope * strongest + window_scale.offset)[~as_whole]
     surface_prior = None
     if has_others:
-        surface_prior = fit_surface_prior(log_odds, labels, known, as_whole, balance)
+        surface_prior = fit_surface_prior(log_odds, labels, sources, known, as_whole)
         log_odds += np.where(as_whole, surface_prior.offset, 0)
         log_odds -= np.where(known, 0, surface_prior.deduction)
     probabilities = 1 / (1 + np.exp(-log_odds))
@@ -281,28 +281,34 @@ def are_others_sound(known: NDArray[np.bool_], labels: np.ndarray) -> bool:
 def fit_surface_prior(
     log_odds: NDArray[np.float64],
     labels: np.ndarray,
+    sources: Sequence[str],
     known: NDArray[np.bool_],
     as_whole: NDArray[np.bool_],
-    balance: NDArray[np.float64],
 ) -> SurfacePrior:
     """What ``log_odds`` lack for photos of ``known`` surfaces, and have too much for all others.
 
     Temperature alone makes one scale for walls, a half of which are cracked, and for streets and
-    woods, which never are. The offset is the one with the lowest log loss over known surfaces that
-    are judged ``as_whole``, 0 where these are not of both labels; the deduction the least by which
-    no more than ``OTHERS_ALARM_AT_MOST`` of the sound others are called cracked. All are (photos,),
-    ``balance`` how much each counts.
+    woods, which never are. An offset is fitted for the lowest log loss over known surfaces that are
+    judged ``as_whole``, with all sources and without each, and the lowest is taken, so that no
+    source by itself makes the others look cracked; it is 0 where they are not of both labels. The
+    deduction is the least by which no more than ``OTHERS_ALARM_AT_MOST`` of the sound others are
+    called cracked. All are (photos,).
     """
-    offset = 0.0
-    fitted = known & as_whole
-    if set(labels[fitted]) == {0, 1}:
-        signs = np.where(labels[fitted] == 1, 1, -1)
+    names = np.array(sources)
+    balance = balanced_weights(labels, sources)
+
+    def fit_offset(fitted: NDArray[np.bool_]) -> float:
+        z, signs = log_odds[fitted], np.where(labels[fitted] == 1, 1, -1)
 
         def loss(offset: float) -> float:
-            return float(balance[fitted] @ np.logaddexp(0.0, -signs * (log_odds[fitted] + offset)))
+            return float(balance[fitted] @ np.logaddexp(0.0, -signs * (z + offset)))
 
         found = minimize_scalar(loss, bounds=(-MAX_OFFSET, MAX_OFFSET), method="bounded")
-        offset = float(found.x)
+        return float(found.x)
+
+    walls = known & as_whole
+    parts = [walls, *(walls & (names != name) for name in np.unique(names))]
+    offset = min((fit_offset(part) for part in parts if set(labels[part]) == {0, 1}), default=0.0)
     others = (log_odds + np.where(as_whole, offset, 0))[~known & (labels == 0)]
     highest = float(np.quantile(others, 1 - OTHERS_ALARM_AT_MOST, method="higher"))
     return SurfacePrior(offset, deduction=max(0.0, highest + MARGIN))

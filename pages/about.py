@@ -28,7 +28,7 @@ how much that place speaks for one.
         f"""
 It is calibrated over photos of all kinds of surface together: of those given 80 %, about 80 in 100
 show a crack. For one kind it can be further off. From **{percent(card.verdict_threshold)}** up the
-verdict is “Crack found”.
+verdict is “Crack found”. A photo of what looks like no wall or floor needs more evidence for that.
 """
     )
 
@@ -43,8 +43,8 @@ verdict is “Crack found”.
         """
 - **Class activation map** is what the network saw ([Zhou et al. 2016](https://arxiv.org/abs/1512.04150)):
   a coarse grid, smoothed, that shows about where to look. Its colours are evidence for a crack, in
-  log-odds: 0 is undecided, and +2.3 is odds of ten to one. Averaged over a small photo it is the
-  log-odds of the probability; a large photo is judged by the third of it, in height and width, that
+  log-odds: 0 is undecided, and +2.3 is odds of ten to one. Averaged over a small photo it is, but
+  for a shift by what kind of surface it shows, the log-odds of the probability; a large photo is judged by the third of it, in height and width, that
   speaks most for a crack, or by the piece of that kind that stands out most in the search.
 - **Crack** follows the crack itself: it is that evidence times how much each pixel looks like a
   crack, that is, darker than its surroundings, the bottom of a dark valley, or a line to the first

@@ -97,7 +97,12 @@ def known_and_others(walls=400, others=200):
 
 def fit(log_odds, labels, known, as_whole=None):
     every = np.ones(len(labels), bool) if as_whole is None else as_whole
-    return fit_surface_prior(log_odds, labels, known, every, np.full(len(labels), 1.0))
+    return fit_surface_prior(log_odds, labels, sources_of(known), known, every)
+
+
+def sources_of(known):
+    kinds = ("brick", "slab", "tile")
+    return [kinds[n % 3] if is_known else "street" for n, is_known in enumerate(known)]
 
 
 def test_the_prior_gives_walls_what_they_lack_and_lets_few_others_alarm():
@@ -106,6 +111,13 @@ def test_the_prior_gives_walls_what_they_lack_and_lets_few_others_alarm():
     assert prior.offset == pytest.approx(1, abs=0.3)
     alarmed = (log_odds[~known] + prior.offset - prior.deduction > 0).mean()
     assert OTHERS_ALARM_AT_MOST - 0.01 < alarmed <= OTHERS_ALARM_AT_MOST
+
+
+def test_no_source_by_itself_makes_the_others_look_cracked():
+    log_odds, labels, known = known_and_others()
+    shy = np.array(sources_of(known)) == "tile"
+    lacking = fit(np.where(shy, log_odds - 4, log_odds), labels, known)
+    assert lacking.offset == pytest.approx(fit(log_odds, labels, known).offset, abs=0.3)
 
 
 def test_photos_judged_by_their_windows_have_no_part_in_the_offset():
