@@ -44,8 +44,9 @@ verdict is “Crack found”. A photo of what looks like no wall or floor needs 
 - **Class activation map** is what the network saw ([Zhou et al. 2016](https://arxiv.org/abs/1512.04150)):
   a coarse grid, smoothed, that shows about where to look. Its colours are evidence for a crack, in
   log-odds: 0 is undecided, and +2.3 is odds of ten to one. Averaged over a small photo it is, but
-  for a shift by what kind of surface it shows, the log-odds of the probability; a large photo is judged by the third of it, in height and width, that
-  speaks most for a crack, or by the piece of that kind that stands out most in the search.
+  for a shift by what kind of surface it shows, the log-odds of the probability; a large photo is
+  judged by the third of it, in height and width, that speaks most for a crack, or by the piece of
+  that kind that stands out most in the search.
 - **Crack** follows the crack itself: it is that evidence times how much each pixel looks like a
   crack, that is, darker than its surroundings, the bottom of a dark valley, or a line to the first
   layers of the network, and no long straight joint. It can't show what the network has no evidence
