@@ -89,7 +89,10 @@ def running_chromium():
 def wait_for_result(page: Page, name: str):
     """Wait until the photo called ``name`` is shown, searched if it is large, and nothing runs."""
     expect(page.locator(".st-key-result")).to_contain_text(name, timeout=TIMEOUT_MS)
-    expect(page.locator(f'.viewer[data-shown] .stage[aria-label*="{name},"]')).to_be_visible()
+    stage = page.locator(f'.viewer[data-shown] .stage[aria-label*="{name},"]')
+    # While the page is made anew, the one that was there can be beside it.
+    expect(stage).to_have_count(1, timeout=TIMEOUT_MS)
+    expect(stage).to_be_visible()
     expect(page.locator(SEARCHING)).to_have_count(0, timeout=TIMEOUT_MS)
     wait_until_idle(page)
 
