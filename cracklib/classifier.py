@@ -74,13 +74,13 @@ class Classifier:
         ``ValueError``. Where it is told whether the photo shows a ``known_surface``, the
         card's ``surface_prior`` is applied, if it has one.
         """
-        log_odds = (
-            self.window_log_odds(evidence) if in_windows else float(evidence.mean(dtype=np.float64))
-        )
-        prior = self.card.surface_prior
-        if prior is not None and known_surface is not None:
-            log_odds += 0.0 if in_windows else prior.offset
-            log_odds -= 0.0 if known_surface else prior.deduction
+        prior = self.card.surface_prior if known_surface is not None else None
+        if in_windows:
+            log_odds = self._window_log_odds(evidence)
+        else:
+            log_odds = float(evidence.mean(dtype=np.float64)) + (prior.offset if prior else 0.0)
+        if prior and not known_surface:
+            log_odds -= prior.deduction
         return float(np.exp(-np.logaddexp(0.0, -log_odds)))
 
     def _run(
@@ -127,7 +127,7 @@ class Classifier:
         if isinstance(self._engine, HoldsMemory):
             self._engine.release_memory()
 
-    def window_log_odds(self, evidence: FloatArray) -> float:
+    def _window_log_odds(self, evidence: FloatArray) -> float:
         """What the strongest window of a large photo's class activation map says, in log-odds.
 
         Raises ``ValueError`` where the card has no ``window_scale``.
