@@ -21,7 +21,7 @@ from cracklib.cam import Windows, class_activation_map, measure_windows, stronge
 from cracklib.config import LARGE_INPUT_SIDE_PX, WINDOW_CELLS, engine_name
 from cracklib.dataset import LabelledFile
 from cracklib.engines import build_engine
-from cracklib.looks import look_again
+from cracklib.looks import FIRST_LOOK_SIZE, look_again
 from cracklib.metrics import (
     balanced_weights,
     fit_line,
@@ -144,9 +144,9 @@ def _look_at_all(
     def look(photo: FloatArray) -> FloatArray:
         return look_closely(photo)[0]
 
-    def look_twice(photo: FloatArray) -> tuple[FloatArray, bool]:
-        first, is_known = look_closely(photo)
-        return look_again(look, photo, first), is_known
+    def look_twice(pixels: Pixels, seen_at: tuple[int, int]) -> tuple[FloatArray, bool]:
+        first, is_known = look_closely(to_input(pixels, seen_at))
+        return look_again(look, pixels, seen_at, first), is_known
 
     def count() -> None:
         bar.update()
@@ -160,15 +160,14 @@ def _look_at_all(
     from_near: dict[Path, FloatArray] = {}
     for file in files:
         pixels = read_photo(file.path).pixels
-        photo = to_input(pixels)
-        from_near[file.path], is_known = look_closely(photo)
-        evidence, strongest = look_again(look, photo, from_near[file.path]), None
+        (evidence, is_known), strongest = look_twice(pixels, FIRST_LOOK_SIZE), None
         squares[file.path] = resize_to_input(pixels, (SQUARE_PX, SQUARE_PX))
         wide_squares[file.path] = resize_to_input(pixels, (WIDE_SQUARE_PX, WIDE_SQUARE_PX))
+        from_near[file.path] = look(to_input(pixels))
         from_afar[file.path] = look(to_input(pixels, (SQUARE_PX, SQUARE_PX)))
         large = large_input_size(pixels.shape[:2])
         if large:
-            in_large, is_known = look_twice(to_input(pixels, large))
+            in_large, is_known = look_twice(pixels, large)
             strongest = strongest_window(in_large, WINDOW_CELLS)
         seen_photos.append(_SeenPhoto(evidence, strongest, is_known))
         count()
@@ -178,7 +177,7 @@ def _look_at_all(
         (wide_scenes, wide_squares, (from_afar, from_near)),
     ):
         for scene in planned:
-            once, is_known = look_twice(to_input(make_scene(scene, parts), SCENE_SIZE))
+            once, is_known = look_twice(make_scene(scene, parts), SCENE_SIZE)
             # What a search would find in it at each finer scale: the windows of its photos.
             searched = [[found[file.path] for file in scene.files] for found in scales]
             by_scale = [measure_windows(maps, WINDOW_CELLS) for maps in ([once], *searched)]

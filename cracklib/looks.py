@@ -1,9 +1,9 @@
-"""A second look at a photo, mirrored and in grey.
+"""A second look at a photo, smaller, mirrored and in grey.
 
-What a network makes of a photo changes when the photo is turned or loses its colour, though the
-crack does not. The mean of two looks is steadier than either (test-time augmentation; Simonyan and
-Zisserman 2015, section 3.2, https://arxiv.org/abs/1409.1556). What it does for verdicts and heat,
-and what other looks do, is in ``weights/TRAINING.md``.
+What a network makes of a photo changes when the photo is seen at another size, turned, or loses its
+colour, though the crack does not. The mean of two looks is steadier than either (test-time
+augmentation; Simonyan and Zisserman 2015, section 3.2, https://arxiv.org/abs/1409.1556). What it
+does for verdicts and heat, and what other looks do, is in ``weights/TRAINING.md``.
 """
 
 from __future__ import annotations
@@ -12,21 +12,43 @@ from collections.abc import Callable
 
 import numpy as np
 
-from cracklib.preprocess import IMAGENET_MEANS_BGR
-from cracklib.types import FloatArray
+from cracklib.architecture import STRIDE
+from cracklib.overlay import upsample_heat
+from cracklib.preprocess import IMAGENET_MEANS_BGR, to_input
+from cracklib.types import FloatArray, Pixels
+
+FIRST_LOOK_SIZE = (288, 288)
+"""Height and width that a photo is seen at first, unless it is large and judged in windows."""
+LARGEST_SHARE, SMALLEST_SHARE = 7 / 9, 5 / 9
+"""Of the first look's side that the second sees: 224 of 288 px, or 160."""
+
+
+def second_look_size(size: tuple[int, int], first: tuple[int, int]) -> tuple[int, int]:
+    """Height and width that a photo of ``size`` is seen at after it was seen at ``first``.
+
+    Smaller, in whole cells. A photo that has fewer pixels itself is not enlarged, unless it has
+    hardly any.
+    """
+    share = min(LARGEST_SHARE, max(SMALLEST_SHARE, min(size) / FIRST_LOOK_SIZE[0]))
+    height, width = (STRIDE * round(side * share / STRIDE) for side in first)
+    return height, width
 
 
 def look_again(
-    look: Callable[[FloatArray], FloatArray], photo: FloatArray, first: FloatArray
+    look: Callable[[FloatArray], FloatArray],
+    pixels: Pixels,
+    seen_at: tuple[int, int],
+    first: FloatArray,
 ) -> FloatArray:
     """The mean of the first look's class activation map and that of a second look.
 
     ``look`` gives the map of a preprocessed photo, float32 (height, width, 3), as float32 (rows,
-    columns); ``first`` is what it gave for ``photo``. The second look sees the photo in grey and
-    transposed, that is, mirrored in a diagonal. float32 of the shape of ``first``; its mean is that
-    of both looks' log-odds.
+    columns); ``first`` is what it gave for ``pixels``, uint8 RGB, at the height and width
+    ``seen_at``. The second look sees them at ``second_look_size``, in grey and transposed, that is,
+    mirrored in a diagonal. float32 of the shape of ``first``.
     """
+    photo = to_input(pixels, second_look_size(pixels.shape[:2], seen_at))
     grey = (photo + IMAGENET_MEANS_BGR).mean(axis=2, keepdims=True) - IMAGENET_MEANS_BGR
     second = look(np.ascontiguousarray(grey.swapaxes(0, 1))).T
-    mean: FloatArray = (first + second) / np.float32(2)
+    mean: FloatArray = (first + upsample_heat(second, first.shape)) / np.float32(2)
     return mean

@@ -17,10 +17,9 @@ from cracklib.config import (
     DEFAULT_HEAT_MAP,
     DEFAULT_OPACITY,
     HEAT_MAPS,
-    INPUT_SIZE,
 )
 from cracklib.doubts import Doubt, find_doubts
-from cracklib.looks import look_again
+from cracklib.looks import FIRST_LOOK_SIZE, look_again
 from cracklib.overlay import fit_heat, render_overlay, upsample_heat
 from cracklib.photo import decode_photo, read_photo
 from cracklib.preprocess import large_input_size, to_batch
@@ -203,10 +202,10 @@ class Inspector:
         start = time.perf_counter()
         photo = _to_photo(photo)
         large = large_input_size(photo.size) if self.card.window_scale else None
-        batch = to_batch([photo], large or INPUT_SIZE)
-        [prediction] = self.classifier.classify(batch)
+        seen_at = large or FIRST_LOOK_SIZE
+        [prediction] = self.classifier.classify(to_batch([photo], seen_at))
         first = self.classifier.evidence(prediction.feature_map)
-        evidence = look_again(self.classifier.look, batch[0], first)
+        evidence = look_again(self.classifier.look, photo.pixels, seen_at, first)
         probability = self.classifier.probability(
             evidence, in_windows=large is not None, known_surface=prediction.known_surface
         )

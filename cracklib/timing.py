@@ -9,6 +9,7 @@ from typing import get_args
 
 from cracklib.calibration import SCENES, SQUARE_PX
 from cracklib.config import INPUT_SIZE, LARGE_INPUT_SIDE_PX
+from cracklib.looks import FIRST_LOOK_SIZE, LARGEST_SHARE
 from cracklib.recipes import VAL_PER_CLASS, Recipe, Trainable, resolve_recipe
 
 
@@ -28,7 +29,7 @@ def estimate_s(recipe: Recipe, n_train: int, n_val: int, speed: Speed) -> float:
     """Seconds that a run on photos of one source takes, if it goes to its last epoch.
 
     A photo that only goes forward, in validation, takes a third of a training step. The calibration
-    looks twice at photos and scenes, and once from afar.
+    looks twice at photos and scenes, and at photos once from near and once from afar.
     """
     views, watched = n_train, min(n_val, 2 * VAL_PER_CLASS)
     if recipe.augmentation == "rendered":
@@ -36,13 +37,15 @@ def estimate_s(recipe: Recipe, n_train: int, n_val: int, speed: Speed) -> float:
         views += 2 * recipe.mix.pairs + recipe.mix.mosaics
     sets = [(side_px / INPUT_SIZE[0]) ** 2 for side_px in recipe.sides_px]
     epochs = [sets[epoch % len(sets)] for epoch in range(recipe.epochs)]
+    photos = n_val * (FIRST_LOOK_SIZE[0] / INPUT_SIZE[0]) ** 2
     scenes = 4 * min(SCENES, n_val) * (LARGE_INPUT_SIDE_PX / INPUT_SIZE[0]) ** 2
-    from_afar = n_val * (SQUARE_PX / INPUT_SIZE[0]) ** 2
+    twice = (1 + LARGEST_SHARE**2) * (photos + scenes)
+    once = n_val * (1 + (SQUARE_PX / INPUT_SIZE[0]) ** 2)
     return (
         speed.start_s
         + speed.features_s * (views * sum(sets) + watched)
         + speed.step_s * (views * sum(epochs) + watched * recipe.epochs / 3)
-        + speed.calibrate_s * (2 * n_val + from_afar + 2 * scenes)
+        + speed.calibrate_s * (twice + once)
     )
 
 

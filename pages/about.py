@@ -14,9 +14,9 @@ with st.container(width=760):
     st.title("How it works", anchor=False)
     st.markdown(
         """
-A neural network (VGG16) looks twice at your photo, squeezed to 224 × 224 pixels and made brighter
-if it is dark: as it is, and mirrored and in grey; the mean of both looks counts. At one of more
-than 448 pixels it looks with more than twice as many, and one of 2 megapixels or more it then
+A neural network (VGG16) looks twice at your photo, which is made brighter if it is dark: squeezed
+to 288 × 288 pixels, and then smaller, mirrored and in grey; the mean of both looks counts. At one
+of more than 448 pixels it looks with a third more of them, and one of 2 megapixels or more it then
 searches piece by piece in the photo's own pixels, for cracks too thin to be seen in the whole. It
 gives two things: the probability that the photo shows a crack, and for each place in the picture
 how much that place speaks for one.

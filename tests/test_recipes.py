@@ -42,7 +42,8 @@ def test_estimate_by_hand():
     speed = Speed(start_s=10, features_s=0.1, step_s=0.02, calibrate_s=0.05)
     recipe = resolve_recipe("session", augmentation="none", epochs=3)
     # 10 + 0.1 (100 + 30) + 3 epochs of 0.02 (100 + 30 / 3)
-    # + 0.05 (2 looks at 30 + 30 quarters, seen from afar + 2 looks at 120 scenes of 2.25)
-    assert estimate_s(recipe, 100, 30, speed) == pytest.approx(10 + 13 + 6.6 + 30.375)
+    # + 0.05 (30 of 81/49 and 120 scenes of 2.25, seen again at 49/81 of that
+    # + 30 from near + 30 quarters, seen from afar)
+    assert estimate_s(recipe, 100, 30, speed) == pytest.approx(10 + 13 + 6.6 + 27.52126)
     two_sets = resolve_recipe("session", augmentation="strong", epochs=3)
-    assert estimate_s(two_sets, 100, 30, speed) == pytest.approx(10 + 23 + 6.6 + 30.375)
+    assert estimate_s(two_sets, 100, 30, speed) == pytest.approx(10 + 23 + 6.6 + 27.52126)

@@ -21,9 +21,10 @@ from tqdm import tqdm
 
 from cracklib.architecture import STATISTICS_BLOCK
 from cracklib.calibration import calibrate
-from cracklib.config import BUNDLED_WEIGHTS, INPUT_SIZE, SURFACE_READOUT
+from cracklib.config import BUNDLED_WEIGHTS, SURFACE_READOUT
 from cracklib.dataset import find_labelled
 from cracklib.engines import build_engine
+from cracklib.looks import FIRST_LOOK_SIZE
 from cracklib.photo import read_photo
 from cracklib.preprocess import large_input_size, to_batch
 from cracklib.surface import SurfaceReadout
@@ -50,7 +51,7 @@ def main() -> None:
     del files[LEFT_OUT]
 
     def roots(photo):
-        size = large_input_size(photo.size) or INPUT_SIZE
+        size = large_input_size(photo.size) or FIRST_LOOK_SIZE
         [deviations] = engine.describe(to_batch([photo], size)).deviations
         return np.sqrt(deviations)
 
