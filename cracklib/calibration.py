@@ -246,26 +246,26 @@ def fit_deduction(
     scale: WindowScale, strengths: Sequence[NDArray[np.float64]], scenes: Sequence[Scene]
 ) -> WindowScale:
     """``scale`` with the least deduction by which a search does not make sound scenes suspect: it
-    raises their mean probability by no more than ``MAX_RISE``.
+    raises the mean probability of those of no source by more than ``MAX_RISE``.
 
     ``strengths``, (scales, 2) for each scene, are the evidence of the strongest window at each
     scale, and what of it is to be expected by chance; the first scale is that of one look.
     """
     sound = [index for index, scene in enumerate(scenes) if scene.label == 0]
-    sources = [scenes[index].files[0].source for index in sound]
-    balance = balanced_weights(np.zeros(len(sound), np.int64), sources)
+    sources = np.array([scenes[index].files[0].source for index in sound])
 
-    def suspicion(deduction: float) -> float:
-        strongest = [(found[:, 0] - deduction * found[:, 1]).max() for found in sound_strengths]
-        log_odds = scale.slope * np.array(strongest) + scale.offset
-        return float(np.average(1 / (1 + np.exp(-log_odds)), weights=balance))
+    def suspicion(deduction: float) -> NDArray[np.float64]:
+        """The mean probability of each source's."""
+        strongest = [
+            (strengths[index][:, 0] - deduction * strengths[index][:, 1]).max() for index in sound
+        ]
+        probabilities = 1 / (1 + np.exp(-(scale.slope * np.array(strongest) + scale.offset)))
+        return np.array([probabilities[sources == source].mean() for source in np.unique(sources)])
 
-    sound_strengths = [strengths[index] for index in sound]
     most = suspicion(MAX_DEDUCTION) + MAX_RISE
     deductions = np.arange(0.0, MAX_DEDUCTION, 0.1).tolist()
-    return replace(
-        scale, deduction=next((d for d in deductions if suspicion(d) <= most), MAX_DEDUCTION)
-    )
+    least = next((d for d in deductions if (suspicion(d) <= most).all()), MAX_DEDUCTION)
+    return replace(scale, deduction=least)
 
 
 def are_others_sound(known: NDArray[np.bool_], labels: np.ndarray) -> bool:

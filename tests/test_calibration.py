@@ -85,6 +85,20 @@ def test_sound_scenes_that_look_cracked_from_near_leave_a_search_no_say(files):
     assert 90.0 - scale.deduction < 0
 
 
+def test_sources_that_stay_calm_from_near_do_not_hide_one_that_does_not(files):
+    def fitted(scenes):
+        strengths = [
+            np.array([[-4.0, 0], [6.0, 1.0] if scene.files[0].source == "brick" else [-9.0, 0]])
+            for scene in scenes
+        ]
+        return fit_deduction(WindowScale(1.0, 0.0), strengths, scenes).deduction
+
+    scenes = [scene for scene in plan_scenes(files) if scene.label == 0]
+    bricks = [scene for scene in scenes if scene.files[0].source == "brick"]
+    assert len(bricks) < len(scenes)
+    assert fitted(scenes) == fitted(bricks)
+
+
 def known_and_others(walls=400, others=200):
     """Log-odds that lack 1 for walls; others are sound, and some of them look cracked."""
     rng = np.random.default_rng(0)
