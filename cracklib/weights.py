@@ -46,9 +46,10 @@ _FORMATS_WITH_CODE = {
 }
 
 PREPROCESSING = (
-    "keras.applications.vgg16.preprocess_input on RGB squeezed to 224x224, dark photos brighter"
+    "keras.applications.vgg16.preprocess_input on RGB, dark photos brighter; "
+    "looks: squeezed to 288x288, then smaller and in grey"
 )
-"""What ``preprocess.to_input`` does."""
+"""What ``preprocess.to_input`` and ``looks`` do."""
 
 
 @dataclass(frozen=True)
