@@ -104,4 +104,4 @@ def test_the_bundled_tracer_follows_a_crack_that_turns(bundled_weights):
     assert trace is not None, "run weights/fit_tracer.py where blocks 1 to 3 are others"
     cracked = mask[::2, ::2]
     assert trace[cracked].mean() > trace[~cracked].mean() + 60
-    assert Inspector(classifier).inspect(Photo(pixels)).traces[0].shape == (112, 112)
+    assert Inspector(classifier).inspect(Photo(pixels)).traces[0].shape == (144, 144)
