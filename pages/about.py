@@ -15,9 +15,9 @@ with st.container(width=760):
     st.markdown(
         """
 A neural network (VGG16) looks twice at your photo, which is made brighter if it is dark: squeezed
-to 288 × 288 pixels, and then smaller, mirrored and in grey; the mean of both looks counts. At one
-of more than 448 pixels it looks with a third more of them, and one of 2 megapixels or more it then
-searches piece by piece in the photo's own pixels, for cracks too thin to be seen in the whole. It
+to 288 × 288 pixels, and then smaller, mirrored and in grey; the mean of both looks counts. A photo
+of more than 448 pixels a side is squeezed to a third more of them, and one of 2 megapixels or more
+is then searched piece by piece in its own pixels, for cracks too thin to be seen in the whole. That
 gives two things: the probability that the photo shows a crack, and for each place in the picture
 how much that place speaks for one.
 """
