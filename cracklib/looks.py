@@ -26,8 +26,8 @@ LARGEST_SHARE, SMALLEST_SHARE = 7 / 9, 5 / 9
 def second_look_size(size: tuple[int, int], first: tuple[int, int]) -> tuple[int, int]:
     """Height and width that a photo of ``size`` is seen at after it was seen at ``first``.
 
-    Smaller, in whole cells. A photo that has fewer pixels itself is not enlarged, unless it has
-    hardly any.
+    ``LARGEST_SHARE`` of that, in whole cells; so much less as its shorter side has fewer pixels
+    than 224, so that it is not enlarged, but no less than ``SMALLEST_SHARE``.
     """
     share = min(LARGEST_SHARE, max(SMALLEST_SHARE, min(size) / FIRST_LOOK_SIZE[0]))
     height, width = (STRIDE * round(side * share / STRIDE) for side in first)
