@@ -10,23 +10,21 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from cracklib.classifier import load_classifier
 from cracklib.dataset import find_labelled
-from cracklib.photo import read_photo
-from cracklib.preprocess import to_batch
+from cracklib.pipeline import Inspector
 
 
 def main() -> None:
     """Print the table."""
     files = find_labelled(Path(sys.argv[1]))
     engines = ("openvino", "tensorflow")
-    classifiers = [load_classifier(engine=engine) for engine in engines]
-    predictions = [
-        [classifier.classify(to_batch([read_photo(file.path)]))[0] for classifier in classifiers]
+    inspectors = [Inspector.load(engine=engine) for engine in engines]
+    found = [
+        [inspector.inspect(file.path) for inspector in inspectors]
         for file in tqdm(files, unit="photo")
     ]
-    differences = np.array([abs(a.probability - b.probability) for a, b in predictions])
-    changed = sum(a.verdict != b.verdict for a, b in predictions)
+    differences = np.array([abs(a.probability - b.probability) for a, b in found])
+    changed = sum(a.verdict != b.verdict for a, b in found)
     print("| photos | largest difference | mean difference | verdicts changed |")
     print("| --- | --- | --- | --- |")
     print(f"| {len(files)} | {differences.max():.4f} | {differences.mean():.5f} | {changed} |")

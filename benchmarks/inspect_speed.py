@@ -8,6 +8,8 @@ from __future__ import annotations
 import logging
 from functools import partial
 
+import numpy as np
+
 from benchmarks.measure import Call, median_seconds, print_table, render_photo
 from cracklib.config import INPUT_SIZE, weights_path
 from cracklib.preprocess import large_input_size
@@ -36,13 +38,11 @@ def prepare_article(pixels: Pixels) -> Call:
 def prepare_forward(engine_name: str, pixels: Pixels, size: tuple[int, int] = INPUT_SIZE) -> Call:
     """One forward pass at batch 1, of the photo seen at ``size``."""
     from cracklib.engines import build_engine
-    from cracklib.preprocess import to_batch
+    from cracklib.preprocess import to_input
 
     weights, card = load_weights(weights_path())
-    engine, batch = (
-        build_engine(engine_name, weights, card.feature_layer),
-        to_batch([Photo(pixels)], size),
-    )
+    engine = build_engine(engine_name, weights, card.feature_layer)
+    batch = to_input(pixels, size)[np.newaxis]
     return lambda: engine(batch)
 
 

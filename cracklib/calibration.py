@@ -21,7 +21,7 @@ from cracklib.cam import Windows, class_activation_map, measure_windows, stronge
 from cracklib.config import LARGE_INPUT_SIDE_PX, WINDOW_CELLS, engine_name
 from cracklib.dataset import LabelledFile
 from cracklib.engines import build_engine
-from cracklib.looks import FIRST_LOOK_SIZE, look_again
+from cracklib.looks import FIRST_LOOK_SIZE, look_twice
 from cracklib.metrics import (
     balanced_weights,
     fit_line,
@@ -31,7 +31,7 @@ from cracklib.metrics import (
 from cracklib.photo import read_photo
 from cracklib.preprocess import large_input_size, resize_to_input, to_input
 from cracklib.surface import find_readout
-from cracklib.types import FloatArray, HeatScale, Pixels, Progress, SurfacePrior, WindowScale
+from cracklib.types import FloatArray, HeatScale, Look, Pixels, Progress, SurfacePrior, WindowScale
 from cracklib.weights import Weights
 
 VERDICT_THRESHOLD = 0.5
@@ -135,18 +135,10 @@ def _look_at_all(
     total = len(files) + len(scenes) + len(wide_scenes)
     bar = tqdm(total=total, desc="calibrating", unit="photo", mininterval=1)
 
-    def look_closely(photo: FloatArray) -> tuple[FloatArray, bool]:
-        """The class activation map, and whether the photo is of a known surface."""
+    def look(photo: FloatArray) -> Look:
         found = engine.describe(photo[np.newaxis])
         evidence = class_activation_map(found.feature_maps[0], kernel, bias, temperature=1.0)
-        return evidence, surface is None or surface.log_odds(found.deviations[0]) <= 0
-
-    def look(photo: FloatArray) -> FloatArray:
-        return look_closely(photo)[0]
-
-    def look_twice(pixels: Pixels, seen_at: tuple[int, int]) -> tuple[FloatArray, bool]:
-        first, is_known = look_closely(to_input(pixels, seen_at))
-        return look_again(look, pixels, seen_at, first), is_known
+        return Look(evidence, surface is None or surface.log_odds(found.deviations[0]) <= 0)
 
     def count() -> None:
         bar.update()
@@ -160,16 +152,16 @@ def _look_at_all(
     from_near: dict[Path, FloatArray] = {}
     for file in files:
         pixels = read_photo(file.path).pixels
-        (evidence, is_known), strongest = look_twice(pixels, FIRST_LOOK_SIZE), None
+        large = large_input_size(pixels.shape[:2])
+        whole = look_twice(look, pixels, FIRST_LOOK_SIZE)
+        in_large = look_twice(look, pixels, large) if large else None
+        strongest = strongest_window(in_large.evidence, WINDOW_CELLS) if in_large else None
+        is_known = bool((in_large or whole).known_surface)
+        seen_photos.append(_SeenPhoto(whole.evidence, strongest, is_known))
         squares[file.path] = resize_to_input(pixels, (SQUARE_PX, SQUARE_PX))
         wide_squares[file.path] = resize_to_input(pixels, (WIDE_SQUARE_PX, WIDE_SQUARE_PX))
-        from_near[file.path] = look(to_input(pixels))
-        from_afar[file.path] = look(to_input(pixels, (SQUARE_PX, SQUARE_PX)))
-        large = large_input_size(pixels.shape[:2])
-        if large:
-            in_large, is_known = look_twice(pixels, large)
-            strongest = strongest_window(in_large, WINDOW_CELLS)
-        seen_photos.append(_SeenPhoto(evidence, strongest, is_known))
+        from_near[file.path] = look(to_input(pixels)).evidence
+        from_afar[file.path] = look(to_input(pixels, (SQUARE_PX, SQUARE_PX))).evidence
         count()
     seen_scenes = []
     for planned, parts, scales in (
@@ -177,11 +169,12 @@ def _look_at_all(
         (wide_scenes, wide_squares, (from_afar, from_near)),
     ):
         for scene in planned:
-            once, is_known = look_twice(make_scene(scene, parts), SCENE_SIZE)
+            once = look_twice(look, make_scene(scene, parts), SCENE_SIZE)
             # What a search would find in it at each finer scale: the windows of its photos.
             searched = [[found[file.path] for file in scene.files] for found in scales]
-            by_scale = [measure_windows(maps, WINDOW_CELLS) for maps in ([once], *searched)]
-            seen_scenes.append(_SeenScene(scene, by_scale, is_known))
+            maps = ([once.evidence], *searched)
+            by_scale = [measure_windows(of_scale, WINDOW_CELLS) for of_scale in maps]
+            seen_scenes.append(_SeenScene(scene, by_scale, bool(once.known_surface)))
             count()
     bar.close()
     return seen_photos, seen_scenes

@@ -1,8 +1,8 @@
-"""From a batch to predictions: the engine's feature map, the head, the temperature, the verdict."""
+"""From a photo to a verdict: the engine's feature map, the head, the temperature, the threshold."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +13,15 @@ from cracklib.config import TRACER, WINDOW_CELLS, engine_name, weights_path
 from cracklib.engines import Describes, Engine, HoldsMemory, build_engine
 from cracklib.surface import SurfaceReadout, find_readout
 from cracklib.tracer import PIXELS_TO_A_CELL, TRACED_BLOCKS, Tracer, read_tracer
-from cracklib.types import FloatArray, Prediction, Trace, Verdict
+from cracklib.types import FloatArray, Look, Trace, Verdict
 from cracklib.weights import ModelCard, Weights, layers_sha256, load_weights
 
 
 class Classifier:
     """An engine, the head's weights, and the card that says how to read the logits.
 
-    With ``surface``, and an engine that describes photos, predictions tell known surfaces from
-    anything else. ``forward_passes`` counts the photos that went through the network.
+    With ``surface``, and an engine that describes photos, looks tell known surfaces from anything
+    else. ``forward_passes`` counts the photos that went through the network.
     """
 
     def __init__(
@@ -32,31 +32,31 @@ class Classifier:
         surface: SurfaceReadout | None = None,
     ) -> None:
         self.card = card
-        self.head_kernel = weights[f"{HEAD}/kernel"]
-        self.head_bias = weights[f"{HEAD}/bias"]
+        self._head_kernel = weights[f"{HEAD}/kernel"]
+        self._head_bias = weights[f"{HEAD}/bias"]
         self.forward_passes = 0
         self._engine = engine
         self._surface = surface
 
-    def classify(self, batch: FloatArray) -> list[Prediction]:
-        """A prediction for each photo of a preprocessed batch, float32 (n, height, width, 3)."""
-        feature_maps, known, traces = self._run(batch)
-        probabilities = [
-            self.probability(self.evidence(features), known_surface=is_known)
-            for features, is_known in zip(feature_maps, known, strict=True)
-        ]
-        return [
-            Prediction(
-                verdict=self.verdict(probability),
-                probability=probability,
-                feature_map=feature_map,
-                known_surface=is_known,
-                trace=trace,
-            )
-            for probability, feature_map, is_known, trace in zip(
-                probabilities, feature_maps, known, traces, strict=True
-            )
-        ]
+    def look(self, photo: FloatArray) -> Look:
+        """One forward pass, of a preprocessed photo, float32 (height, width, 3)."""
+        self.forward_passes += 1
+        batch = photo[np.newaxis]
+        if not isinstance(self._engine, Describes):
+            return Look(self._evidence(self._engine(batch)))
+        found = self._engine.describe(batch)
+        return Look(
+            evidence=self._evidence(found.feature_maps),
+            known_surface=self._surface.log_odds(found.deviations[0]) <= 0
+            if self._surface
+            else None,
+            trace=None if found.traces is None else _to_trace(found.traces[0], photo.shape[:2]),
+        )
+
+    def _evidence(self, feature_maps: FloatArray) -> FloatArray:
+        return class_activation_map(
+            feature_maps[0], self._head_kernel, self._head_bias, self.card.temperature
+        )
 
     def probability(
         self,
@@ -83,44 +83,10 @@ class Classifier:
             log_odds -= prior.deduction
         return float(np.exp(-np.logaddexp(0.0, -log_odds)))
 
-    def _run(
-        self, batch: FloatArray
-    ) -> tuple[FloatArray, Sequence[bool | None], Sequence[Trace | None]]:
-        """The feature maps, whether each photo shows a known surface, and the traces."""
-        self.forward_passes += len(batch)
-        nothing = [None] * len(batch)
-        if not isinstance(self._engine, Describes):
-            return self._engine(batch), nothing, nothing
-        found = self._engine.describe(batch)
-        surface, traces, size = self._surface, found.traces, batch.shape[1:3]
-        return (
-            found.feature_maps,
-            [surface.log_odds(photo) <= 0 for photo in found.deviations] if surface else nothing,
-            [_to_trace(trace, size) for trace in traces] if traces is not None else nothing,
-        )
-
-    def evidence(self, feature_map: FloatArray) -> FloatArray:
-        """The class activation map of a photo's feature map, float32 (rows, columns)."""
-        return class_activation_map(
-            feature_map, self.head_kernel, self.head_bias, self.card.temperature
-        )
-
     @property
     def stride(self) -> int:
         """Pixels, each way, to a cell of the feature map."""
         return STRIDE if self.card.feature_layer == "block5_conv3" else 2 * STRIDE
-
-    def look(self, photo: FloatArray) -> FloatArray:
-        """The class activation map of one preprocessed photo, float32 (height, width, 3).
-
-        float32 (rows, columns), in log-odds; see ``evidence``.
-        """
-        return self.look_closely(photo)[0]
-
-    def look_closely(self, photo: FloatArray) -> tuple[FloatArray, Trace | None]:
-        """``look``, and the trace where there is a tracer."""
-        [feature_map], _, [trace] = self._run(photo[np.newaxis])
-        return self.evidence(feature_map), trace
 
     def release_memory(self) -> None:
         """Give back what a photo larger than usual made the engine allocate."""

@@ -40,7 +40,7 @@ _UNKNOWN = Doubt(
 def find_doubts(pixels: Pixels, known_surface: bool | None = None) -> tuple[Doubt, ...]:
     """What makes a verdict on the photo, uint8 RGB (height, width, 3), unsure; mostly nothing.
 
-    ``known_surface`` is what ``Prediction`` says. A fault of the photo is told first and alone:
+    ``known_surface`` is what ``Look`` says. A fault of the photo is told first and alone:
     what it shows can't be seen well then.
     """
     doubts = []

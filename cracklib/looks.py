@@ -1,4 +1,4 @@
-"""A second look at a photo, smaller, mirrored and in grey.
+"""Two looks at a photo, the second smaller, mirrored and in grey.
 
 What a network makes of a photo changes when the photo is seen at another size, turned, or loses its
 colour, though the crack does not. The mean of two looks is steadier than either (test-time
@@ -9,13 +9,14 @@ does for verdicts and heat, and what other looks do, is in ``weights/TRAINING.md
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
 from cracklib.architecture import STRIDE
 from cracklib.overlay import upsample_heat
 from cracklib.preprocess import IMAGENET_MEANS_BGR, to_input
-from cracklib.types import FloatArray, Pixels
+from cracklib.types import FloatArray, Look, Pixels
 
 FIRST_LOOK_SIZE = (288, 288)
 """Height and width that a photo is seen at first, unless it is large and judged in windows."""
@@ -34,21 +35,18 @@ def second_look_size(size: tuple[int, int], first: tuple[int, int]) -> tuple[int
     return height, width
 
 
-def look_again(
-    look: Callable[[FloatArray], FloatArray],
-    pixels: Pixels,
-    seen_at: tuple[int, int],
-    first: FloatArray,
-) -> FloatArray:
-    """The mean of the first look's class activation map and that of a second look.
+def look_twice(
+    look: Callable[[FloatArray], Look], pixels: Pixels, seen_at: tuple[int, int]
+) -> Look:
+    """What a first look sees, with the mean of its evidence and that of a second look.
 
-    ``look`` gives the map of a preprocessed photo, float32 (height, width, 3), as float32 (rows,
-    columns); ``first`` is what it gave for ``pixels``, uint8 RGB, at the height and width
-    ``seen_at``. The second look sees them at ``second_look_size``, in grey and transposed, that is,
-    mirrored in a diagonal. float32 of the shape of ``first``.
+    ``look`` looks at a preprocessed photo, float32 (height, width, 3). It first sees ``pixels``,
+    uint8 RGB, at the height and width ``seen_at``, and then at ``second_look_size``, in grey and
+    transposed, that is, mirrored in a diagonal.
     """
+    first = look(to_input(pixels, seen_at))
     photo = to_input(pixels, second_look_size(pixels.shape[:2], seen_at))
     grey = (photo + IMAGENET_MEANS_BGR).mean(axis=2, keepdims=True) - IMAGENET_MEANS_BGR
-    second = look(np.ascontiguousarray(grey.swapaxes(0, 1))).T
-    mean: FloatArray = (first + upsample_heat(second, first.shape)) / np.float32(2)
-    return mean
+    second = look(np.ascontiguousarray(grey.swapaxes(0, 1))).evidence.T
+    again = upsample_heat(second, first.evidence.shape)
+    return replace(first, evidence=(first.evidence + again) / np.float32(2))

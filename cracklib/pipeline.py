@@ -19,10 +19,10 @@ from cracklib.config import (
     HEAT_MAPS,
 )
 from cracklib.doubts import Doubt, find_doubts
-from cracklib.looks import FIRST_LOOK_SIZE, look_again
+from cracklib.looks import FIRST_LOOK_SIZE, look_twice
 from cracklib.overlay import fit_heat, render_overlay, upsample_heat
 from cracklib.photo import decode_photo, read_photo
-from cracklib.preprocess import large_input_size, to_batch
+from cracklib.preprocess import large_input_size
 from cracklib.refine import raise_faint, refine_heat, refine_scales
 from cracklib.scan import Scan, join_scales
 from cracklib.types import FloatArray, HeatScale, Photo, Pixels, Progress, Trace, Verdict
@@ -38,7 +38,7 @@ class Inspection:
     is the time from the photo as given to the heat. ``scales`` is the heat at each scale that the
     photo was searched at, from what the looks at the whole see to the photo's own; ``heat`` then
     has the most of them. Empty where it was not searched. ``known_surface`` is as in
-    ``Prediction``. ``traces`` are those of the first look and, for a photo that was searched, of
+    ``Look``. ``traces`` are those of the first look and, for a photo that was searched, of
     each scale; empty where there is no tracer.
     """
 
@@ -202,24 +202,21 @@ class Inspector:
         start = time.perf_counter()
         photo = _to_photo(photo)
         large = large_input_size(photo.size) if self.card.window_scale else None
-        seen_at = large or FIRST_LOOK_SIZE
-        [prediction] = self.classifier.classify(to_batch([photo], seen_at))
-        first = self.classifier.evidence(prediction.feature_map)
-        evidence = look_again(self.classifier.look, photo.pixels, seen_at, first)
+        look = look_twice(self.classifier.look, photo.pixels, large or FIRST_LOOK_SIZE)
         probability = self.classifier.probability(
-            evidence, in_windows=large is not None, known_surface=prediction.known_surface
+            look.evidence, in_windows=large is not None, known_surface=look.known_surface
         )
         return Inspection(
             photo=photo,
             verdict=self.classifier.verdict(probability),
             probability=probability,
-            heat=to_heat(evidence, self.card.heat_scale),
+            heat=to_heat(look.evidence, self.card.heat_scale),
             scale=self.card.heat_scale,
             seconds=time.perf_counter() - start,
             model_name=self.card.name,
             model_sha256=self.card.sha256,
-            known_surface=prediction.known_surface,
-            traces=() if prediction.trace is None else (prediction.trace,),
+            known_surface=look.known_surface,
+            traces=() if look.trace is None else (look.trace,),
         )
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import cv2
 import numpy as np
 
 from cracklib.architecture import STRIDE
 from cracklib.config import INPUT_SIZE, LARGE_INPUT_SIDE_PX, LARGE_PHOTO_PX
-from cracklib.types import FloatArray, Photo, Pixels
+from cracklib.types import FloatArray, Pixels
 
 LONGEST_INPUT_PX = 1024
 """A strip of any length costs no more than this wide."""
@@ -17,11 +15,6 @@ LONGEST_INPUT_PX = 1024
 IMAGENET_MEANS_BGR = np.array([103.939, 116.779, 123.68], np.float32)
 
 LIGHT_MEDIAN, MOST_GAIN = 140.0, 2.5
-
-
-def to_batch(photos: Sequence[Photo], size: tuple[int, int] = INPUT_SIZE) -> FloatArray:
-    """The network's input for one photo or more: float32 of shape (n, height, width, 3)."""
-    return np.stack([to_input(photo.pixels, size) for photo in photos])
 
 
 def to_input(pixels: Pixels, size: tuple[int, int] = INPUT_SIZE) -> FloatArray:

@@ -153,14 +153,14 @@ class Scan:
         tile = self._tiles[0]
         rows, columns = tile.rows, tile.columns
         seen = self._at_scale(tile.scale)[rows.seen, columns.seen]
-        found, trace = self._classifier.look_closely(preprocess_pixels(brighten(seen, self._gain)))
+        look = self._classifier.look(preprocess_pixels(brighten(seen, self._gain)))
         stride = self._classifier.stride
         top, left = (span.first - span.start_px // stride for span in (rows, columns))
-        self.evidence[tile.scale][rows.given, columns.given] = found[
+        self.evidence[tile.scale][rows.given, columns.given] = look.evidence[
             top : top + rows.last - rows.first, left : left + columns.last - columns.first
         ]
-        if trace is not None:
-            self._keep(trace, tile)
+        if look.trace is not None:
+            self._keep(look.trace, tile)
         self.done_px += tile.seen_px
         del self._tiles[0]
         if self.finished:

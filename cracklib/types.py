@@ -48,26 +48,17 @@ class Photo:
 
 
 @dataclass(frozen=True, eq=False)
-class Prediction:
+class Look:
     """What one forward pass says of one photo.
 
-    ``probability`` is the calibrated probability of a crack, in [0, 1]; ``feature_map`` is the last
-    feature map, float32 (rows, columns, channels), from which the heatmap is read;
+    ``evidence`` is its class activation map in log-odds, float32 (rows, columns);
     ``known_surface`` is whether the photo looks like what was trained on, and ``trace`` where it
     looks like a crack from near; each is None where nothing tells.
     """
 
-    verdict: Verdict
-    probability: float
-    feature_map: FloatArray
+    evidence: FloatArray
     known_surface: bool | None = None
     trace: Trace | None = None
-
-    def __post_init__(self) -> None:
-        if not 0.0 <= self.probability <= 1.0:
-            raise ValueError(f"probability must be in [0, 1], not {self.probability}")
-        if self.feature_map.ndim != 3:
-            raise ValueError(f"feature_map must have 3 axes, not {self.feature_map.ndim}")
 
 
 @dataclass(frozen=True)

@@ -19,43 +19,43 @@ def flat_engine(batch):
     return np.stack([np.full((2, 2, 1), image.flat[0], np.float32) for image in batch])
 
 
-def batch_of(*log_odds):
-    return np.stack([np.full((1, 1, 3), value, np.float32) for value in log_odds])
+def probability_of(log_odds, engine=flat_engine, head=HEAD, **card):
+    """Of a photo that the engine says this of."""
+    classifier = Classifier(engine, head, make_card(**card))
+    photo = np.full((1, 1, 3), log_odds, np.float32)
+    return classifier.probability(classifier.look(photo).evidence)
 
 
 @pytest.mark.parametrize(("temperature", "probability"), [(1.0, 0.9), (2.0, 0.75)])
 def test_probability_is_the_tempered_softmax(temperature, probability):
-    classifier = Classifier(flat_engine, HEAD, make_card(temperature=temperature))
-    [prediction] = classifier.classify(batch_of(math.log(9)))
     # Odds of 9 are 0.9; at temperature 2 they are the root, 3, which is 0.75.
-    assert prediction.probability == pytest.approx(probability, abs=1e-6)
+    found = probability_of(math.log(9), temperature=temperature)
+    assert found == pytest.approx(probability, abs=1e-6)
 
 
 def test_head_is_applied_to_the_average():
     def engine(batch):
         return np.array([[[[1, 0], [3, 2]]]], np.float32)
 
-    classifier = Classifier(engine, TINY_HEAD, make_card())
-    [prediction] = classifier.classify(batch_of(0))
     # Average (2, 1); crack 4 * 2 = 8, no_crack 1 + 0.5.
-    assert prediction.probability == pytest.approx(1 / (1 + math.exp(1.5 - 8)))
+    found = probability_of(0, engine, TINY_HEAD)
+    assert found == pytest.approx(1 / (1 + math.exp(1.5 - 8)))
 
 
 def test_verdict_from_the_cards_threshold_on():
     classifier = Classifier(flat_engine, HEAD, make_card(verdict_threshold=0.5))
-    predictions = classifier.classify(batch_of(-0.01, 0.0, 0.01))
-    assert [p.verdict for p in predictions] == ["no_crack", "crack", "crack"]
+    verdicts = [classifier.verdict(probability) for probability in (0.49, 0.5, 0.51)]
+    assert verdicts == ["no_crack", "crack", "crack"]
 
 
 def test_certain_logits_neither_overflow_nor_leave_the_range():
-    predictions = Classifier(flat_engine, HEAD, make_card()).classify(batch_of(-5000, 5000))
-    assert [p.probability for p in predictions] == [0.0, 1.0]
+    assert [probability_of(log_odds) for log_odds in (-5000, 5000)] == [0.0, 1.0]
 
 
 def test_counts_photos_that_went_through():
     classifier = Classifier(flat_engine, HEAD, make_card())
-    classifier.classify(batch_of(1, 2))
-    classifier.classify(batch_of(3))
+    for _ in range(3):
+        classifier.look(np.zeros((1, 1, 3), np.float32))
     assert classifier.forward_passes == 3
 
 

@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 
 from cracklib.architecture import weight_shapes
-from cracklib.classifier import load_classifier
 from cracklib.engines import ENGINES, _split, build_engine
 from cracklib.errors import CrackError
 from cracklib.photo import read_photo
-from cracklib.preprocess import to_batch
+from cracklib.pipeline import Inspector
 
 
 @pytest.fixture(scope="module")
@@ -101,9 +100,9 @@ print(sorted(unwanted & set(sys.modules)), "openvino" in sys.modules)
 @pytest.mark.slow
 def test_engines_agree_on_real_photos(bundled_weights, shared_data):
     files = sorted((shared_data / "val").glob("*/*"))[::20]
-    one, other = (load_classifier(bundled_weights, name) for name in ENGINES)
+    one, other = (Inspector.load(bundled_weights, name) for name in ENGINES)
     for file in files:
-        batch = to_batch([read_photo(file)])
-        [a], [b] = one.classify(batch), other.classify(batch)
+        photo = read_photo(file)
+        a, b = one.inspect(photo), other.inspect(photo)
         assert a.probability == pytest.approx(b.probability, abs=0.02), file.name
         assert a.verdict == b.verdict, file.name

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from cracklib.looks import FIRST_LOOK_SIZE, look_again, second_look_size
+from cracklib.looks import FIRST_LOOK_SIZE, look_twice, second_look_size
 from cracklib.preprocess import IMAGENET_MEANS_BGR, large_input_size, to_input
+from cracklib.types import Look
 from tests.tiny import tiny_dense_engine
 
 
@@ -16,17 +17,17 @@ def pixels():
 
 def darkness(photo):
     """A cell for every 16 pixels: how dark it is."""
-    return tiny_dense_engine(photo[np.newaxis])[0, ..., 0]
+    return Look(tiny_dense_engine(photo[np.newaxis])[0, ..., 0])
 
 
 def test_both_looks_find_the_spot_in_the_same_place(pixels):
     seen_at = (288, 384)
-    first = darkness(to_input(pixels, seen_at))
-    again = look_again(darkness, pixels, seen_at, first)
-    assert again.dtype == np.float32
-    assert again.shape == first.shape == (18, 24)
-    assert again[4, 19:22].min() > 0.9 * first[4, 19:22].min() > 0
-    assert again[7:].max() == again[:, :17].max() == 0
+    once = darkness(to_input(pixels, seen_at)).evidence
+    twice = look_twice(darkness, pixels, seen_at).evidence
+    assert twice.dtype == np.float32
+    assert twice.shape == once.shape == (18, 24)
+    assert twice[4, 19:22].min() > 0.9 * once[4, 19:22].min() > 0
+    assert twice[7:].max() == twice[:, :17].max() == 0
 
 
 def test_the_mean_of_both_looks_is_taken(pixels):
@@ -34,11 +35,14 @@ def test_the_mean_of_both_looks_is_taken(pixels):
 
     def look(photo):
         seen.append(photo.shape)
-        return np.full((19, 14), 4.0, np.float32)
+        first = len(seen) == 1
+        evidence = np.full((18, 24), 0.0) if first else np.full((19, 14), 4.0)
+        return Look(evidence.astype(np.float32), known_surface=first)
 
-    again = look_again(look, pixels, (288, 384), np.zeros((18, 24), np.float32))
-    np.testing.assert_array_equal(again, np.full((18, 24), 2.0))
-    assert seen == [(304, 224, 3)]
+    twice = look_twice(look, pixels, (288, 384))
+    np.testing.assert_array_equal(twice.evidence, np.full((18, 24), 2.0))
+    assert seen == [(288, 384, 3), (304, 224, 3)]
+    assert twice.known_surface, "what the first look says"
 
 
 def test_the_second_look_sees_no_colour():
@@ -48,10 +52,10 @@ def test_the_second_look_sees_no_colour():
 
     def look(photo):
         seen.append(photo + IMAGENET_MEANS_BGR)
-        return np.zeros((14, 14), np.float32)
+        return Look(np.zeros((14, 14), np.float32))
 
-    look_again(look, pixels, FIRST_LOOK_SIZE, np.zeros((18, 18), np.float32))
-    [grey] = seen
+    look_twice(look, pixels, FIRST_LOOK_SIZE)
+    _, grey = seen
     np.testing.assert_allclose(grey, grey[..., :1].repeat(3, axis=-1), atol=1e-3)
     assert np.ptp(grey) > 100
 

@@ -7,9 +7,8 @@ from cracklib.preprocess import (
     light_gain,
     preprocess_pixels,
     resize_to_input,
-    to_batch,
+    to_input,
 )
-from cracklib.types import Photo
 
 
 @pytest.fixture
@@ -38,15 +37,12 @@ def test_leaves_the_pixels_alone(noise):
     np.testing.assert_array_equal(noise, before)
 
 
-def test_batch_squeezes_photos_of_any_size():
-    photos = [
-        Photo(np.full((size, 500, 3), value, np.uint8))
-        for size, value in ((40, 0), (224, 100), (900, 255))
-    ]
-    batch = to_batch(photos)
-    assert batch.shape == (3, 224, 224, 3)
-    assert batch.dtype == np.float32
-    np.testing.assert_allclose(batch[:, 0, 0, 2], np.array([0, 140, 255]) - 123.68, rtol=1e-5)
+@pytest.mark.parametrize(("side", "given", "seen"), [(40, 0, 0), (224, 100, 140), (900, 255, 255)])
+def test_photos_of_any_size_are_squeezed_to_the_size_asked_for(side, given, seen):
+    made = to_input(np.full((side, 500, 3), given, np.uint8), (288, 384))
+    assert made.shape == (288, 384, 3)
+    assert made.dtype == np.float32
+    np.testing.assert_allclose(made[0, 0, 2], seen - 123.68, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -111,12 +107,3 @@ def test_input_size_is_left_as_it_is():
 )
 def test_large_photos_are_seen_larger_in_their_own_shape(size, seen_at):
     assert large_input_size(size) == seen_at
-
-
-def test_a_batch_has_the_size_asked_for():
-    assert to_batch([Photo(np.zeros((600, 800, 3), np.uint8))], (288, 384)).shape == (
-        1,
-        288,
-        384,
-        3,
-    )

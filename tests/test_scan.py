@@ -63,7 +63,7 @@ def test_tiles_give_what_the_whole_gives(size, tile_px, monkeypatch):
     assert found.sizes[-1] == size
     for evidence, (height, width) in zip(found.evidence, found.sizes, strict=True):
         scaled = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
-        whole = classifier.look(preprocess_pixels(scaled))
+        whole = classifier.look(preprocess_pixels(scaled)).evidence
         assert evidence.shape == whole.shape == (height // 16, width // 16)
         np.testing.assert_allclose(evidence, whole, atol=1e-4)
 
@@ -89,8 +89,8 @@ def test_the_trace_of_tiles_is_that_of_the_whole(size, monkeypatch):
     pixels = grainy_wall(*size)
     found = run(Scan(classifier, pixels))
     assert len(found.traces) == len(found.evidence)
-    _, whole = classifier.look_closely(preprocess_pixels(pixels))
-    np.testing.assert_array_equal(found.traces[-1], whole)
+    whole = classifier.look(preprocess_pixels(pixels))
+    np.testing.assert_array_equal(found.traces[-1], whole.trace)
 
 
 def test_every_tile_of_a_dark_photo_is_made_brighter_alike(monkeypatch):
@@ -113,11 +113,11 @@ def test_tiles_of_the_real_network_give_what_the_whole_gives(bundled_weights, mo
     classifier = Inspector.load(bundled_weights).classifier
     pixels = cv2.resize(grainy_wall(40, 60), (787, 523), interpolation=cv2.INTER_CUBIC)
     found = run(Scan(classifier, pixels))
-    whole, trace = classifier.look_closely(preprocess_pixels(pixels))
-    assert np.ptp(whole) > 1
+    whole = classifier.look(preprocess_pixels(pixels))
+    assert np.ptp(whole.evidence) > 1
     # Where OpenVINO computes in bfloat16, sums of another order may round to the next number.
-    np.testing.assert_allclose(found.evidence[-1], whole, atol=0.05)
-    np.testing.assert_allclose(found.traces[-1], trace.astype(int), atol=4)
+    np.testing.assert_allclose(found.evidence[-1], whole.evidence, atol=0.05)
+    np.testing.assert_allclose(found.traces[-1], whole.trace.astype(int), atol=4)
 
 
 def test_scales_go_from_near_what_one_pass_sees_to_the_photos_own():

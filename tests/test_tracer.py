@@ -52,7 +52,7 @@ def test_a_trace_reaches_to_the_border_of_an_odd_photo():
             return Description(tiny_engine(batch), np.zeros((len(batch), 2), np.float32), traces)
 
     classifier = Classifier(Tracing(), TINY_HEAD, make_card())
-    _, trace = classifier.look_closely(np.zeros((223, 221, 3), np.float32))
+    trace = classifier.look(np.zeros((223, 221, 3), np.float32)).trace
     assert trace.shape == (112, 111)
     assert trace.dtype == np.uint8
     assert trace[0, 0] == 0
@@ -100,7 +100,7 @@ def test_the_bundled_tracer_follows_a_crack_that_turns(bundled_weights):
     classifier = load_classifier(bundled_weights)
     rng = np.random.default_rng(20)
     pixels, mask = render_crack(render_wall(rng, (224, 224), "concrete"), rng, "single", 4.0)
-    _, trace = classifier.look_closely(preprocess_pixels(pixels))
+    trace = classifier.look(preprocess_pixels(pixels)).trace
     assert trace is not None, "run weights/fit_tracer.py where blocks 1 to 3 are others"
     cracked = mask[::2, ::2]
     assert trace[cracked].mean() > trace[~cracked].mean() + 60

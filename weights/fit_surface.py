@@ -26,7 +26,7 @@ from cracklib.dataset import find_labelled
 from cracklib.engines import build_engine
 from cracklib.looks import FIRST_LOOK_SIZE
 from cracklib.photo import read_photo
-from cracklib.preprocess import large_input_size, to_batch
+from cracklib.preprocess import large_input_size, to_input
 from cracklib.surface import SurfaceReadout
 from cracklib.types import Photo
 from cracklib.weights import card_path, layers_sha256, load_weights
@@ -52,7 +52,7 @@ def main() -> None:
 
     def roots(photo):
         size = large_input_size(photo.size) or FIRST_LOOK_SIZE
-        [deviations] = engine.describe(to_batch([photo], size)).deviations
+        [deviations] = engine.describe(to_input(photo.pixels, size)[np.newaxis]).deviations
         return np.sqrt(deviations)
 
     rng = np.random.default_rng(0)
