@@ -83,6 +83,7 @@ def train(
     ``TrainingError``, ``DatasetError``, ``WeightsError`` and ``PhotoError``.
     """
     report = report or (lambda _: None)
+    start_s = time.monotonic()
     train_files, val_files = (
         [file for file in files if file.source not in without] for files in find_split(data)
     )
@@ -109,6 +110,7 @@ def train(
             data=_count(train_files),
             versions=_versions(),
             created=datetime.datetime.now(datetime.UTC).date().isoformat(),
+            minutes=round((time.monotonic() - start_s) / 60, 1),
             **calibrated,  # type: ignore[arg-type]
         )
         save_weights(out, encoded, card)

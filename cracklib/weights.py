@@ -61,7 +61,8 @@ class ModelCard:
     verdict is "crack"; ``heat_scale`` is in log-odds; ``window_scale`` is for large photos, and
     without it they are seen as all others; ``surface_prior`` is for what is and is not a known
     surface; ``quality`` maps a data source to its metrics on the validation photos; ``data`` maps a
-    source to its photos per class.
+    source to its photos per class; ``minutes`` is how long the run took on the machine that
+    ``versions`` names, since its last start if it was interrupted.
     """
 
     name: str
@@ -77,6 +78,7 @@ class ModelCard:
     quality: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     created: str = ""
+    minutes: float | None = None
     window_scale: WindowScale | None = None
     surface_prior: SurfacePrior | None = None
     labels: tuple[str, ...] = LABELS
@@ -351,6 +353,7 @@ def _check_types(card: ModelCard) -> None:
         *(estimate[key] for estimate in estimates for key in ("value", "low", "high")),
     ]
     finite = [card.temperature, card.heat_scale.low, card.heat_scale.high]
+    finite += [] if card.minutes is None else [card.minutes]
     if card.window_scale is not None:
         finite += [card.window_scale.slope, card.window_scale.offset]
         finite += [] if card.window_scale.deduction is None else [card.window_scale.deduction]

@@ -25,6 +25,7 @@ CARD = make_card(
     name="theirs",
     start="the bundled model",
     created="2026-11-24",
+    minutes=12.4,
     seed=7,
     recipe={
         "start": "bundled",
@@ -157,6 +158,7 @@ def test_a_card_in_rows():
     assert rows["Learning rate"] == "0.0001"
     assert rows["Class weights"] == "yes"
     assert rows["Epochs run"] == "3"
+    assert rows["Run took"] == "12 minutes"
     assert rows["Seed"] == "7"
     assert rows["Called a crack"] == "from a probability of 50 %"
 

@@ -81,6 +81,8 @@ def test_a_run_writes_weights_and_a_card_that_belong_together(uninterrupted):
     assert set(card.quality) == {"a", "b", "overall"}
     assert card.quality["overall"]["photos"] == 12
     assert card.heat_scale.low < card.heat_scale.high
+    assert card.minutes is not None
+    assert 0 <= card.minutes < 60
     assert not path.with_suffix(".run").exists()
     json.loads(path.with_suffix(".json").read_text())
 

@@ -345,6 +345,8 @@ def test_a_card_is_read_without_its_weights(tmp_path, encoded, card):
         {"start": None},
         {"temperature": "1.0"},
         {"temperature": float("inf")},
+        {"minutes": "3"},
+        {"minutes": float("inf")},
         {"heat_scale": {"low": "a", "high": "b"}},
         {"recipe": ["default"]},
         {"data": {"tile": 3}},

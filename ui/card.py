@@ -59,6 +59,8 @@ def card_rows(card: ModelCard) -> dict[str, str]:
     rows |= {title: _text(recipe[name]) for name, title in _SETTINGS.items() if name in recipe}
     if isinstance(history := recipe.get("history"), list):
         rows["Epochs run"] = f"{len(history)}"
+    if card.minutes is not None:
+        rows["Run took"] = f"{card.minutes:,.0f} minutes" if card.minutes >= 1.5 else "a minute"
     rows |= {
         "Seed": f"{card.seed}",
         "Called a crack": f"from a probability of {percent(card.verdict_threshold)}",
