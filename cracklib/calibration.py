@@ -138,7 +138,7 @@ def _look_at_all(
     def look(photo: FloatArray) -> Look:
         found = engine.describe(photo[np.newaxis])
         evidence = class_activation_map(found.feature_maps[0], kernel, bias, temperature=1.0)
-        return Look(evidence, surface is None or surface.log_odds(found.deviations[0]) <= 0)
+        return Look(evidence, surface is None or surface.is_known(found.deviations[0]))
 
     def count() -> None:
         bar.update()

@@ -47,9 +47,7 @@ class Classifier:
         found = self._engine.describe(batch)
         return Look(
             evidence=self._evidence(found.feature_maps),
-            known_surface=self._surface.log_odds(found.deviations[0]) <= 0
-            if self._surface
-            else None,
+            known_surface=self._surface.is_known(found.deviations[0]) if self._surface else None,
             trace=None if found.traces is None else _to_trace(found.traces[0], photo.shape[:2]),
         )
 

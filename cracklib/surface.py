@@ -47,6 +47,10 @@ class SurfaceReadout:
         """
         return float(np.sqrt(deviations) @ np.asarray(self.kernel, np.float32) + self.bias)
 
+    def is_known(self, deviations: FloatArray) -> bool:
+        """Whether the photo of these deviations shows a surface that the model knows."""
+        return self.log_odds(deviations) <= 0
+
     def to_json(self) -> str:
         """The readout as ``read_readout`` reads it."""
         return json.dumps(asdict(self)) + "\n"
