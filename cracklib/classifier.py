@@ -9,10 +9,10 @@ import numpy as np
 
 from cracklib.architecture import HEAD, STRIDE
 from cracklib.cam import class_activation_map, measure_windows, strongest_window
-from cracklib.config import TRACER, WINDOW_CELLS, engine_name, weights_path
+from cracklib.config import TRACERS, WINDOW_CELLS, engine_name, weights_path
 from cracklib.engines import Describes, Engine, HoldsMemory, build_engine
 from cracklib.surface import SurfaceReadout, find_readout
-from cracklib.tracer import PIXELS_TO_A_CELL, TRACED_BLOCKS, Tracer, read_tracer
+from cracklib.tracer import PIXELS_TO_A_CELL, Tracer, read_tracer
 from cracklib.types import FloatArray, Look, Trace, Verdict
 from cracklib.weights import ModelCard, Weights, layers_sha256, load_weights
 
@@ -129,11 +129,13 @@ def load_classifier(path: Path | None = None, engine: str | None = None) -> Clas
 
 
 def _find_tracer(weights: Weights) -> Tracer | None:
-    """The bundled tracer if it belongs to these weights."""
-    if not TRACER.exists():
-        return None
-    tracer = read_tracer(TRACER)
-    return tracer if tracer.layers_sha256 == layers_sha256(weights, max(TRACED_BLOCKS)) else None
+    """The first of the bundled tracers that belongs to these weights, if any does."""
+    for path in TRACERS:
+        if path.exists():
+            tracer = read_tracer(path)
+            if tracer.layers_sha256 == layers_sha256(weights, max(tracer.blocks)):
+                return tracer
+    return None
 
 
 def _to_trace(trace: FloatArray, size: tuple[int, int]) -> Trace:

@@ -77,8 +77,8 @@ WEIGHTS_DIR = Path(__file__).resolve().parent.parent / "weights"
 BUNDLED_WEIGHTS = WEIGHTS_DIR / "wall_crack_vgg16.safetensors"
 SURFACE_READOUT = WEIGHTS_DIR / "surface.json"
 """What tells a known surface from anything else; see ``surface``."""
-TRACER = WEIGHTS_DIR / "tracer.safetensors"
-"""What follows cracks on the network's first feature maps; see ``tracer``."""
+TRACERS = WEIGHTS_DIR / "tracer.safetensors", WEIGHTS_DIR / "early_tracer.safetensors"
+"""What follows cracks on the network's feature maps, all or the first; see ``tracer``."""
 
 
 def engine_name() -> str:

@@ -15,7 +15,7 @@ import numpy as np
 
 from cracklib.architecture import BLOCKS, STATISTICS_BLOCK, FeatureLayer
 from cracklib.errors import CrackError
-from cracklib.tracer import OUTPUT, TRACED_BLOCKS, Tracer
+from cracklib.tracer import OUTPUT, Tracer
 from cracklib.types import FloatArray
 from cracklib.weights import Weights
 
@@ -112,7 +112,7 @@ def openvino_engine(
     for block, (count, _) in enumerate(BLOCKS, start=1):
         for index in range(1, count + 1):
             x = ops.relu(convolve(x, weights, f"block{block}_conv{index}"))
-        if tracer and block in TRACED_BLOCKS:
+        if tracer and block in tracer.blocks:
             sides[block] = ops.relu(convolve(x, tracer.weights, f"block{block}_side"))
         if feature_layer == "block5_conv3" and block == len(BLOCKS):
             break
@@ -125,9 +125,9 @@ def openvino_engine(
     outputs = [feature_map.output(0), deviations]
     if tracer:
         rows_columns = np.array([2, 3])
-        for block in TRACED_BLOCKS:
+        for block in tracer.blocks:
             side = sides[block]
-            if block != TRACED_BLOCKS[0]:
+            if block != tracer.blocks[0]:
                 twice = np.array([2, 2], np.float32)
                 x = ops.interpolate(x, twice, "linear_onnx", "scales", axes=rows_columns)
                 # Pooling leaves out the last row or column of an odd number.
@@ -183,7 +183,7 @@ def tensorflow_engine(
 
     layers = [model.output["feature_map"], model.get_layer(f"block{STATISTICS_BLOCK}_pool").output]
     if tracer:
-        layers.append(build_tracer(model, tracer.weights).output)
+        layers.append(build_tracer(model, tracer.blocks, tracer.weights).output)
     outputs = keras.Model(model.input, layers)
 
     def forward(batch: Any) -> list[Any]:

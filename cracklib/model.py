@@ -22,8 +22,10 @@ import tensorflow as tf
 from cracklib.architecture import BLOCKS, FEATURES, HEAD, FeatureLayer, convolution_names
 from cracklib.config import BUNDLED_WEIGHTS, LABELS, STARTS
 from cracklib.errors import TrainingError
-from cracklib.tracer import OUTPUT, TRACED_BLOCKS, tracer_shapes
+from cracklib.tracer import EARLY_BLOCKS, OUTPUT, tracer_shapes
 from cracklib.weights import Weights, check_shapes, load_weights
+
+_LEFT_OUT = 0.2
 
 
 def build_model(
@@ -54,11 +56,15 @@ def build_model(
     return model
 
 
-def build_tracer(model: keras.Model, weights: Weights | None = None) -> keras.Model:
-    """The decoder of ``tracer`` on top of a model of ``build_model``, which stays as it is.
+def build_tracer(
+    model: keras.Model, blocks: tuple[int, ...], weights: Weights | None = None
+) -> keras.Model:
+    """The decoder of ``tracer`` on ``blocks`` of a model of ``build_model``, which stays as it is.
 
     Output: float32 (n, rows, columns, 1), before the sigmoid. Without ``weights`` the layers keep
-    Keras's own initial values.
+    Keras's own initial values. In training, channels of the blocks that training runs change are
+    left out now and then (Tompson et al. 2015, https://arxiv.org/abs/1411.4280), so that it doesn't
+    take their word for all.
     """
 
     def convolve(x: Any, name: str, activation: str | None = "relu") -> Any:
@@ -71,10 +77,12 @@ def build_tracer(model: keras.Model, weights: Weights | None = None) -> keras.Mo
             layer.set_weights([weights[f"{name}/kernel"], weights[f"{name}/bias"]])
         return x
 
-    shapes = tracer_shapes()
+    shapes = tracer_shapes(blocks)
     x = None
-    for block in TRACED_BLOCKS:
+    for block in blocks:
         end = model.get_layer(f"block{block}_conv{BLOCKS[block - 1][0]}").output
+        if block not in EARLY_BLOCKS:
+            end = keras.layers.SpatialDropout2D(_LEFT_OUT)(end)
         side = convolve(end, f"block{block}_side")
         x = convolve(side if x is None else _JoinFiner()([x, side]), f"block{block}_join")
     return keras.Model(model.input, convolve(x, OUTPUT, None), name="tracer")

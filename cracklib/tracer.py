@@ -1,10 +1,11 @@
-"""Where a crack runs, as the first blocks of the network see it: a decoder on their feature maps.
+"""Where a crack runs, as the blocks of the network see it: a decoder on their feature maps.
 
-The class activation map has a cell for 16 pixels; ``TRACED_BLOCKS`` still know where a dark line
-ends. The decoder goes from the coarser of them to the finer (as in U-Net; Ronneberger et al. 2015,
-https://arxiv.org/abs/1505.04597), and was trained by ``weights/fit_tracer.py`` on the renderer's
-exact masks. No training run changes the blocks it reads, so that it serves every model that started
-from the same ones.
+The class activation map has a cell for 16 pixels; blocks 2 and 3 still know where a dark line ends,
+blocks 4 and 5 what is a crack and what a joint. The decoder goes from the coarsest to the finest
+(as in U-Net; Ronneberger et al. 2015, https://arxiv.org/abs/1505.04597), and was trained by
+``weights/fit_tracer.py`` on the renderer's exact masks. There are two. That of ``ALL_BLOCKS``
+belongs to the bundled weights alone. That of ``EARLY_BLOCKS`` reads what no training run changes,
+and serves every model that started from the same layers.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from cracklib.architecture import BLOCKS
 from cracklib.errors import WeightsError
 from cracklib.weights import Weights
 
-TRACED_BLOCKS = (3, 2)
+ALL_BLOCKS, EARLY_BLOCKS = (5, 4, 3, 2), (3, 2)
 """The blocks that are read, each after its last convolution, in this order."""
-CHANNELS = {3: 32, 2: 24}
+CHANNELS = {5: 48, 4: 48, 3: 32, 2: 24}
 """Of what the decoder makes of each of them."""
 PIXELS_TO_A_CELL = 2
 """Of the photo as the network sees it, each way."""
@@ -30,16 +31,17 @@ OUTPUT = "trace"
 
 @dataclass(frozen=True, eq=False)
 class Tracer:
-    """The decoder's weights, named as in ``tracer_shapes``, float32.
+    """The weights of a decoder on ``blocks``, named as in ``tracer_shapes``, float32.
 
     They belong to the layers whose hash (``weights.layers_sha256``) is ``layers_sha256``.
     """
 
+    blocks: tuple[int, ...]
     layers_sha256: str
     weights: Weights
 
 
-def tracer_shapes() -> dict[str, tuple[int, ...]]:
+def tracer_shapes(blocks: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
     """Name to shape of every weight, as ``architecture.weight_shapes``.
 
     ``block<n>_side`` takes fewer channels of a block; ``block<n>_join`` joins them with what came
@@ -48,7 +50,7 @@ def tracer_shapes() -> dict[str, tuple[int, ...]]:
     """
     shapes: dict[str, tuple[int, ...]] = {}
     coarser = 0
-    for block in TRACED_BLOCKS:
+    for block in blocks:
         channels = CHANNELS[block]
         shapes[f"block{block}_side/kernel"] = (1, 1, BLOCKS[block - 1][1], channels)
         shapes[f"block{block}_side/bias"] = (channels,)
@@ -69,9 +71,11 @@ def read_tracer(path: Path) -> Tracer:
             weights = {name: np.asarray(file.get_tensor(name), np.float32) for name in names}
     except (OSError, SafetensorError, KeyError, TypeError) as error:
         raise WeightsError(f"Can't use {path} ({error}). {_ADVICE}") from error
-    if {name: array.shape for name, array in weights.items()} != tracer_shapes():
-        raise WeightsError(f"{path} holds other arrays than a tracer has. {_ADVICE}")
-    return Tracer(layers, weights)
+    shapes = {name: array.shape for name, array in weights.items()}
+    for blocks in (ALL_BLOCKS, EARLY_BLOCKS):
+        if shapes == tracer_shapes(blocks):
+            return Tracer(blocks, layers, weights)
+    raise WeightsError(f"{path} holds other arrays than a tracer has. {_ADVICE}")
 
 
 _ADVICE = (

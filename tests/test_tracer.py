@@ -10,7 +10,7 @@ from cracklib.errors import WeightsError
 from cracklib.pipeline import Inspector
 from cracklib.preprocess import preprocess_pixels
 from cracklib.synthesis import render_crack, render_wall
-from cracklib.tracer import TRACED_BLOCKS, Tracer, read_tracer, tracer_shapes
+from cracklib.tracer import ALL_BLOCKS, EARLY_BLOCKS, Tracer, read_tracer, tracer_shapes
 from cracklib.types import Photo
 from cracklib.weights import layers_sha256
 from tests.tiny import TINY_HEAD, make_card, tiny_engine
@@ -27,16 +27,20 @@ def drawn(shapes, seed):
     }
 
 
-def test_engines_trace_alike():
+@pytest.mark.parametrize(
+    ("blocks", "cells"), [(ALL_BLOCKS, (32, 48)), (EARLY_BLOCKS, (34, 50))], ids=["all", "early"]
+)
+def test_engines_trace_alike(blocks, cells):
     """Also where pooling leaves out a row or column."""
-    weights, tracer = drawn(weight_shapes(), 0), Tracer("", drawn(tracer_shapes(), 1))
+    weights = drawn(weight_shapes(), 0)
+    tracer = Tracer(blocks, "", drawn(tracer_shapes(blocks), 1))
     tracer.weights["trace/kernel"] /= 50
     photo = np.random.default_rng(2).uniform(-120, 150, (1, 70, 102, 3)).astype(np.float32)
     traces = {
         name: build_engine(name, weights, "block5_conv3", tracer).describe(photo).traces
         for name in ENGINES
     }
-    assert traces["openvino"].shape == traces["tensorflow"].shape == (1, 34, 50)
+    assert traces["openvino"].shape == traces["tensorflow"].shape == (1, *cells)
     assert np.ptp(traces["tensorflow"]) > 0.1
     np.testing.assert_allclose(traces["openvino"], traces["tensorflow"], atol=0.02)
 
@@ -59,16 +63,18 @@ def test_a_trace_reaches_to_the_border_of_an_odd_photo():
     assert (trace[:, -2:] == 255).all()
 
 
-def test_a_tracer_of_other_layers_is_not_used(tmp_path, monkeypatch):
+def test_the_tracer_is_that_of_the_layers(tmp_path, monkeypatch):
+    """Of all, or of those that no training run changes, or none."""
     weights = {name: np.ones(shape, np.float32) for name, shape in weight_shapes().items()}
-    path = tmp_path / "tracer.safetensors"
-    monkeypatch.setattr(classifier_module, "TRACER", path)
+    paths = tmp_path / "tracer.safetensors", tmp_path / "early_tracer.safetensors"
+    monkeypatch.setattr(classifier_module, "TRACERS", paths)
     assert classifier_module._find_tracer(weights) is None, "there is none"
-    layers = layers_sha256(weights, max(TRACED_BLOCKS))
-    save_file(drawn(tracer_shapes(), 0), path, metadata={"layers_sha256": layers})
-    assert classifier_module._find_tracer(weights) is not None
-    weights["block4_conv1/kernel"] = weights["block4_conv1/kernel"] + 1
-    assert classifier_module._find_tracer(weights) is not None, "what comes after doesn't matter"
+    for path, blocks in zip(paths, (ALL_BLOCKS, EARLY_BLOCKS), strict=True):
+        layers = layers_sha256(weights, max(blocks))
+        save_file(drawn(tracer_shapes(blocks), 0), path, metadata={"layers_sha256": layers})
+    assert classifier_module._find_tracer(weights).blocks == ALL_BLOCKS
+    weights["block5_conv3/bias"] = weights["block5_conv3/bias"] + 1
+    assert classifier_module._find_tracer(weights).blocks == EARLY_BLOCKS
     weights["block3_conv3/bias"] = weights["block3_conv3/bias"] + 1
     assert classifier_module._find_tracer(weights) is None
 
@@ -78,12 +84,12 @@ def damage_bytes(path):
 
 
 def damage_names(path):
-    arrays = drawn(tracer_shapes(), 0)
+    arrays = drawn(tracer_shapes(ALL_BLOCKS), 0)
     save_file(arrays | {"more": np.zeros(1)}, path, metadata={"layers_sha256": ""})
 
 
 def damage_metadata(path):
-    save_file(drawn(tracer_shapes(), 0), path)
+    save_file(drawn(tracer_shapes(ALL_BLOCKS), 0), path)
 
 
 @pytest.mark.parametrize("damage", [damage_bytes, damage_names, damage_metadata])
@@ -101,7 +107,7 @@ def test_the_bundled_tracer_follows_a_crack_that_turns(bundled_weights):
     rng = np.random.default_rng(20)
     pixels, mask = render_crack(render_wall(rng, (224, 224), "concrete"), rng, "single", 4.0)
     trace = classifier.look(preprocess_pixels(pixels)).trace
-    assert trace is not None, "run weights/fit_tracer.py where blocks 1 to 3 are others"
+    assert trace is not None, "run weights/fit_tracer.py again where the weights are others"
     cracked = mask[::2, ::2]
     assert trace[cracked].mean() > trace[~cracked].mean() + 60
     assert Inspector(classifier).inspect(Photo(pixels)).traces[0].shape == (144, 144)

@@ -1,14 +1,15 @@
-"""Fit what follows cracks on the network's first feature maps, for the bundled weights.
+"""Fit what follows cracks on the network's feature maps, for the bundled weights.
 
 ``PYTHONPATH=. python weights/fit_tracer.py FOLDER`` writes ``tracer.safetensors`` beside the
-weights. FOLDER is the one that ``collect_surfaces.py`` made. What is learned from are the pairs of
-``views``: cracks that are rendered, or taken from another photo, whose pixels are known. No mask
-that anybody drew is used. To be run again only where blocks 1 to 3 are others; no recipe trains
-them.
+weights, and has to be run again whenever they changed. With ``--early`` it writes
+``early_tracer.safetensors``, which serves other weights, too, and is to be fitted again only where
+blocks 1 to 3 are others; no recipe trains them. FOLDER is the one that ``collect_surfaces.py``
+made. What is learned from are the pairs of ``views``: cracks that are rendered, or taken from
+another photo, whose pixels are known. No mask that anybody drew is used.
 """
 
+import argparse
 import multiprocessing
-import sys
 from collections import deque
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -20,11 +21,11 @@ import tensorflow as tf
 from safetensors.numpy import save_file
 from tqdm import tqdm
 
-from cracklib.config import BUNDLED_WEIGHTS, TRACER
+from cracklib.config import BUNDLED_WEIGHTS, TRACERS
 from cracklib.dataset import find_labelled
 from cracklib.model import build_model, build_tracer
 from cracklib.preprocess import brighten, light_gain, preprocess_pixels
-from cracklib.tracer import OUTPUT, PIXELS_TO_A_CELL, TRACED_BLOCKS, tracer_shapes
+from cracklib.tracer import ALL_BLOCKS, EARLY_BLOCKS, OUTPUT, PIXELS_TO_A_CELL, tracer_shapes
 from cracklib.views import CRACK, Mix, make_view, plan_views, plan_wide_views
 from cracklib.weights import layers_sha256, load_weights
 
@@ -42,13 +43,21 @@ SOFTNESS = 3.0
 
 def main() -> None:
     """See above."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--early", action="store_true")
+    arguments = parser.parse_args()
+    tracer_file, early_tracer_file = TRACERS
+    blocks, path = ALL_BLOCKS, tracer_file
+    if arguments.early:
+        blocks, path = EARLY_BLOCKS, early_tracer_file
     keras.utils.set_random_seed(0)
     tf.config.optimizer.set_experimental_options({"auto_mixed_precision_onednn_bfloat16": True})
-    files = find_labelled(Path(sys.argv[1]) / "train")
+    files = find_labelled(arguments.folder / "train")
     weights, card = load_weights(BUNDLED_WEIGHTS)
     network = build_model(card.feature_layer, weights)
     network.trainable = False
-    tracer = build_tracer(network)
+    tracer = build_tracer(network, blocks)
 
     batches = [batch for number in range(SETS) for batch in plan(files, number)]
     rate = keras.optimizers.schedules.CosineDecay(RATE, len(batches))
@@ -60,23 +69,23 @@ def main() -> None:
         for number, (pixels, truth) in enumerate(progress):
             photos = preprocess_pixels(pixels)
             if number == 0:
-                even_out(tracer, photos)
+                even_out(tracer, blocks, photos)
             loss = step(photos, truth)
             progress.set_postfix(loss=f"{float(loss):.3f}")
 
     arrays = {
         f"{name}/{part}": np.array(value, np.float32)
-        for name in {key.split("/")[0] for key in tracer_shapes()}
+        for name in {key.split("/")[0] for key in tracer_shapes(blocks)}
         for part, value in zip(
             ("kernel", "bias"), tracer.get_layer(name).get_weights(), strict=True
         )
     }
     for part in ("kernel", "bias"):
         arrays[f"{OUTPUT}/{part}"] /= SOFTNESS
-    layers = layers_sha256(weights, max(TRACED_BLOCKS))
+    layers = layers_sha256(weights, max(blocks))
     save_file(
         {name: array.astype(np.float16) for name, array in arrays.items()},
-        TRACER,
+        path,
         metadata={"layers_sha256": layers},
     )
 
@@ -109,9 +118,9 @@ def make(views):
     return np.stack(pixels), np.stack([p.truth for p in pictures])
 
 
-def even_out(tracer, photos):
+def even_out(tracer, blocks, photos):
     """Divide the kernels that read the network by how large its values are, block by block."""
-    for block in TRACED_BLOCKS:
+    for block in blocks:
         layer = tracer.get_layer(f"block{block}_side")
         seen = keras.Model(tracer.input, layer.input).predict_on_batch(photos)
         kernel, bias = layer.get_weights()
