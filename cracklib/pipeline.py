@@ -23,10 +23,13 @@ from cracklib.looks import FIRST_LOOK_SIZE, look_twice
 from cracklib.overlay import fit_heat, render_overlay, upsample_heat
 from cracklib.photo import decode_photo, read_photo
 from cracklib.preprocess import large_input_size
-from cracklib.refine import raise_faint, refine_heat, refine_scales
+from cracklib.refine import follow_thin, raise_faint, refine_heat, refine_scales
 from cracklib.scan import Scan, join_scales
 from cracklib.types import FloatArray, HeatScale, Photo, Pixels, Progress, Trace, Verdict
 from cracklib.weights import ModelCard
+
+SURE = 0.8
+"""The probability from which on faint heat beside a crack is taken for more of it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,12 +72,17 @@ class Inspection:
         """The heat refined to the crack: float32 in [0, 1], of the size it is found at.
 
         See ``refine.refine_heat`` and, for a photo that was searched, ``refine_scales``. The faint
-        heat of a photo that was not searched and is called cracked is raised (``raise_faint``).
+        heat of a photo that was not searched and is called cracked is raised (``raise_faint``), and
+        on a surface that is surely cracked it is followed to where cracks get thin
+        (``follow_thin``).
         """
         if self.scales:
             return refine_scales(self.photo.pixels, self.scales, self.traces)
         refined = refine_heat(self.photo.pixels, self.heat, *self.traces)
-        return raise_faint(refined) if self.verdict == "crack" else refined
+        if self.verdict == "crack":
+            refined = raise_faint(refined)
+        surely = self.probability >= SURE and self.known_surface is not False
+        return follow_thin(refined) if surely else refined
 
     @cached_property
     def refined(self) -> FloatArray:

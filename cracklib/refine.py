@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from cracklib.architecture import STRIDE
+from cracklib.config import DISPLAY_THRESHOLD
 from cracklib.overlay import upsample_heat
 from cracklib.types import FloatArray, Pixels, Trace
 
@@ -37,6 +38,8 @@ _MIDDLE = 0.4
 """The product that is drawn as half heat: few cracks reach 0.6, and no colours are to lie idle."""
 _FAINT_SHARE, _FAINT_HEAT, _MOST_ODDS = 0.002, 0.36, 4.0
 """For ``raise_faint``: so many pixels reach at least so much heat, if that takes no more."""
+_THIN = 0.16
+"""For ``follow_thin``: a crack goes on where its heat is above this."""
 _TILE_PX = 1024
 _HALO_PX = 128
 """Of what a tile sees beside itself: more than half of the surroundings."""
@@ -77,7 +80,25 @@ def raise_faint(heat: FloatArray) -> FloatArray:
         return heat
     wanted = _FAINT_HEAT / (1 - _FAINT_HEAT)
     odds = min(_MOST_ODDS, wanted * (1 - strongest) / max(strongest, 1e-6))
-    raised: FloatArray = np.float32(odds) * heat
+    return _multiply_odds(heat, odds)
+
+
+def follow_thin(heat: FloatArray) -> FloatArray:
+    """The refined heat of a photo that is surely cracked, drawn on where a crack gets thin.
+
+    Pieces of heat above 0.16 that reach ``DISPLAY_THRESHOLD`` somewhere (hysteresis; Canny 1986,
+    https://doi.org/10.1109/TPAMI.1986.4767851) have their odds raised so much that all of them is
+    drawn. float32 (rows, columns) in [0, 1] in and out.
+    """
+    pieces = cv2.connectedComponents((heat > _THIN).view(np.uint8))[1]
+    drawn = np.zeros(pieces.max() + 1, np.bool_)
+    drawn[pieces[heat >= DISPLAY_THRESHOLD]] = True
+    odds = DISPLAY_THRESHOLD / (1 - DISPLAY_THRESHOLD) * (1 - _THIN) / _THIN
+    return np.where(drawn[pieces], _multiply_odds(heat, odds), heat)
+
+
+def _multiply_odds(heat: FloatArray, factor: float) -> FloatArray:
+    raised: FloatArray = np.float32(factor) * heat
     return raised / (raised + 1 - heat)
 
 

@@ -33,7 +33,8 @@ TILE_PX = 1024
 """Side of what a tile gives, at most. Smaller tiles see more of their neighbours, larger ones take
 more memory and keep others waiting for longer."""
 HALO_PX = 96
-"""The receptive field of block5_conv3 is 196 px, 90 on either side of a cell; in whole cells."""
+"""The receptive field of block5_conv3 is 196 px, 90 on either side of a cell; in whole cells. A
+tracer on it sees up to 58 px more, which change no more than 2 of its 255 steps."""
 
 
 class Span(NamedTuple):

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import cracklib
 from cracklib import pipeline
 from cracklib.classifier import Classifier
+from cracklib.config import DISPLAY_THRESHOLD
 from cracklib.errors import PhotoError
 from cracklib.looks import FIRST_LOOK_SIZE, look_twice
 from cracklib.photo import encode_png
@@ -63,6 +65,22 @@ def test_refined_heat_has_the_photos_size_and_stays_within_the_evidence(inspecto
     assert inspection.refined.shape == dark_corner.size
     assert 0.0 <= inspection.refined.min() <= inspection.refined.max() <= 1.0
     assert inspection.refined[inspection.heatmap == 0.0].max() == 0.0
+
+
+def test_only_a_sure_crack_in_a_known_surface_is_followed_to_its_thin_end(inspector):
+    pixels = np.full((224, 224, 3), 180, np.uint8)
+    pixels[110:113] = np.linspace(40, 180, 224).astype(np.uint8)[:, np.newaxis]
+    found = inspector.inspect(Photo(pixels))
+
+    def drawn(**changes):
+        everywhere = np.ones((14, 14), np.float32)
+        inspection = replace(found, verdict="crack", heat=everywhere, **changes)
+        return (inspection.refined >= DISPLAY_THRESHOLD).any(axis=0).sum()
+
+    shortest = drawn(probability=0.79, known_surface=True)
+    assert drawn(probability=0.8, known_surface=True) > shortest + 5
+    assert drawn(probability=0.99, known_surface=False) == shortest
+    assert drawn(probability=0.99, known_surface=None) > shortest + 5, "nobody can tell"
 
 
 def test_overlay_draws_the_map_asked_for(inspector, dark_corner):

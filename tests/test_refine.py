@@ -80,6 +80,18 @@ def test_a_clear_crack_is_left_as_it_is():
     assert refine.raise_faint(heat) is heat
 
 
+def test_a_crack_is_followed_to_where_it_is_thin():
+    heat = np.zeros((100, 100), np.float32)
+    heat[50, :40] = 0.5
+    heat[50, 40:70] = np.linspace(0.24, 0.17, 30)
+    heat[80, :40] = 0.2
+    followed = refine.follow_thin(heat)
+    assert followed[50, :70].min() > DISPLAY_THRESHOLD
+    assert (np.diff(followed[50, 39:70]) < 0).all(), "in the same order"
+    np.testing.assert_array_equal(followed[80], heat[80], "there is no crack beside it")
+    assert (followed[heat == 0] == 0).all()
+
+
 def test_a_plain_wall_stays_clean():
     assert refine_heat(wall(), EVERYWHERE).max() < 0.01
 
