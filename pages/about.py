@@ -49,8 +49,8 @@ verdict is “Crack found”. A photo of what looks like no wall or floor needs 
   that kind that stands out most in the search.
 - **Crack** follows the crack itself: it is that evidence times how much each pixel looks like a
   crack, that is, darker than its surroundings, the bottom of a dark valley, or one to a decoder
-  on the network's layers, and no long straight joint. It can't show what the network has no evidence
-  for, and near a crack a dark joint can glow with it.
+  on the network's layers, and no long straight joint. It can't show what the network has no
+  evidence for, and near a crack a dark joint can glow with it.
 - One colour means the same amount in every photo, but for a faint *Crack* in a photo that is called
   cracked: it is raised until it can be seen, and where a wall is surely cracked (80 %), so is what
   goes on from a crack that is drawn. Weak heat is not drawn, so that a sound wall looks
