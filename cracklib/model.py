@@ -26,6 +26,7 @@ from cracklib.tracer import EARLY_BLOCKS, OUTPUT, tracer_shapes
 from cracklib.weights import Weights, check_shapes, load_weights
 
 _LEFT_OUT = 0.2
+"""Share of the channels that ``build_tracer`` leaves out in training."""
 
 
 def build_model(

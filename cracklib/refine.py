@@ -8,6 +8,7 @@ from itertools import pairwise, product
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from cracklib.architecture import STRIDE
 from cracklib.config import DISPLAY_THRESHOLD
@@ -86,15 +87,26 @@ def raise_faint(heat: FloatArray) -> FloatArray:
 def follow_thin(heat: FloatArray) -> FloatArray:
     """The refined heat of a photo that is surely cracked, drawn on where a crack gets thin.
 
-    Pieces of heat above 0.16 that reach ``DISPLAY_THRESHOLD`` somewhere (hysteresis; Canny 1986,
-    https://doi.org/10.1109/TPAMI.1986.4767851) have their odds raised so much that all of them is
-    drawn. float32 (rows, columns) in [0, 1] in and out.
+    The odds of what ``hysteresis`` finds down to 0.16 are raised so much that all of it is drawn.
+    float32 (rows, columns) in [0, 1] in and out.
     """
-    pieces = cv2.connectedComponents((heat > _THIN).view(np.uint8))[1]
-    drawn = np.zeros(pieces.max() + 1, np.bool_)
-    drawn[pieces[heat >= DISPLAY_THRESHOLD]] = True
     odds = DISPLAY_THRESHOLD / (1 - DISPLAY_THRESHOLD) * (1 - _THIN) / _THIN
-    return np.where(drawn[pieces], _multiply_odds(heat, odds), heat)
+    return np.where(hysteresis(heat, _THIN), _multiply_odds(heat, odds), heat)
+
+
+def hysteresis(heat: FloatArray, low: float) -> NDArray[np.bool_]:
+    """Where heat is drawn, and from there on as long as it stays above ``low``.
+
+    That is, all connected pieces above ``low`` that reach ``DISPLAY_THRESHOLD`` somewhere (Canny
+    1986, https://doi.org/10.1109/TPAMI.1986.4767851). float32 (rows, columns) in, bool of the same
+    shape out.
+    """
+    # scikit-image's own takes a gigabyte more for a photo of 60 megapixels.
+    count, pieces = cv2.connectedComponents((heat > low).view(np.uint8))
+    drawn = np.zeros(count, np.bool_)
+    drawn[pieces[heat >= DISPLAY_THRESHOLD]] = True
+    found: NDArray[np.bool_] = drawn[pieces]
+    return found
 
 
 def _multiply_odds(heat: FloatArray, factor: float) -> FloatArray:
