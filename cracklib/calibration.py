@@ -36,7 +36,7 @@ from cracklib.weights import Weights
 
 VERDICT_THRESHOLD = 0.5
 """Cracked when that is likelier than not. A threshold fitted for the best balanced accuracy does
-worse on a source that it was not fitted on (weights/TRAINING.md).
+worse on a source that it was not fitted on (weights/DIARY.md).
 """
 SCENES = 30
 """Of each source and label, but no more than it has photos, to fit the window scale on."""

@@ -3,7 +3,7 @@
 What a network makes of a photo changes when the photo is seen at another size, turned, or loses its
 colour, though the crack does not. The mean of two looks is steadier than either (test-time
 augmentation; Simonyan and Zisserman 2015, section 3.2, https://arxiv.org/abs/1409.1556). What it
-does for verdicts and heat, and what other looks do, is in ``weights/TRAINING.md``.
+does for verdicts and heat, and what other looks do, is in ``weights/DIARY.md``.
 """
 
 from __future__ import annotations

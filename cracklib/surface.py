@@ -2,7 +2,7 @@
 
 The last layers know cracks and have forgotten what tells a cat from a wall; ``STATISTICS_BLOCK``
 still does. A logistic regression on how much each of its channels varies over the photo, fitted by
-``weights/fit_surface.py``, is as good as anything tried there (weights/TRAINING.md).
+``weights/fit_surface.py``, is as good as anything tried there (weights/DIARY.md).
 """
 
 from __future__ import annotations
