@@ -31,6 +31,7 @@ from cracklib.metrics import (
 from cracklib.photo import read_photo
 from cracklib.preprocess import large_input_size, resize_to_input, to_input
 from cracklib.surface import find_readout
+from cracklib.tracer import ALL_BLOCKS, Tracer, to_trace, trace_log_odds
 from cracklib.types import FloatArray, HeatScale, Look, Pixels, Progress, SurfacePrior, WindowScale
 from cracklib.weights import Weights
 
@@ -53,6 +54,11 @@ OTHERS_ALARM_AT_MOST = 0.02
 MARGIN = 0.01
 """So that no engine's rounding calls the highest of them cracked."""
 MAX_OFFSET = 3.0
+TRACE_WEIGHT = 0.6
+"""Of the log-odds of the trace's strongest places. With a source left out of all training, more
+would be better; the bundled weights know theirs, and with more fall below what the worst of them is
+held to (weights/DIARY.md).
+"""
 CLEAN_QUANTILE = 0.5
 CRACK_QUANTILE = 0.99
 """Heat 0 is this quantile of the evidence over uncracked photos, heat 1 this one over cracked."""
@@ -62,14 +68,17 @@ def calibrate(
     weights: Weights,
     feature_layer: FeatureLayer,
     files: Sequence[LabelledFile],
+    tracer: Tracer | None,
     progress: Progress | None = None,
 ) -> dict[str, object]:
     """The fields of the model card that are fitted or measured on the validation ``files``.
 
     ``temperature`` (Guo et al. 2017), ``verdict_threshold``, ``heat_scale``, ``window_scale``,
-    ``surface_prior``, ``quality``.
+    ``surface_prior``, ``trace_weight``, ``quality``. ``tracer`` is what belongs to the weights.
     """
-    photos, scenes = _look_at_all(weights, feature_layer, files, progress)
+    if tracer and tracer.blocks != ALL_BLOCKS:
+        tracer = None
+    photos, scenes = _look_at_all(weights, feature_layer, tracer, files, progress)
     labels = np.array([file.label for file in files])
     sources = [file.source for file in files]
     balance = balanced_weights(labels, sources)
@@ -85,6 +94,7 @@ def calibrate(
     if window_scale:
         strongest = np.array([photo.strongest or 0.0 for photo in photos]) / temperature
         log_odds[~as_whole] = (window_scale.slope * strongest + window_scale.offset)[~as_whole]
+    log_odds += np.array([photo.by_trace for photo in photos])
     surface_prior = None
     if has_others:
         surface_prior = fit_surface_prior(log_odds, labels, sources, known, as_whole)
@@ -99,6 +109,7 @@ def calibrate(
         "heat_scale": fit_heat_scale(maps / temperature, labels, balance),
         "window_scale": window_scale,
         "surface_prior": surface_prior,
+        "trace_weight": TRACE_WEIGHT if tracer else 0.0,
         "quality": {source: metrics.to_dict() for source, metrics in measured.items()},
     }
 
@@ -106,11 +117,13 @@ def calibrate(
 class _SeenPhoto(NamedTuple):
     """``evidence`` is the class activation map of the photo as a whole, ``strongest`` that of its
     strongest window if it is large, both in log-odds that no temperature was applied to.
+    ``by_trace`` is what its trace counts for.
     """
 
     evidence: FloatArray
     strongest: float | None
     is_known: bool
+    by_trace: float
 
 
 class _SeenScene(NamedTuple):
@@ -119,16 +132,18 @@ class _SeenScene(NamedTuple):
     scene: Scene
     by_scale: list[Windows]
     is_known: bool
+    by_trace: float
 
 
 def _look_at_all(
     weights: Weights,
     feature_layer: FeatureLayer,
+    tracer: Tracer | None,
     files: Sequence[LabelledFile],
     progress: Progress | None,
 ) -> tuple[list[_SeenPhoto], list[_SeenScene]]:
     """All photos, and the scenes made of them."""
-    engine = build_engine(engine_name(), weights, feature_layer)
+    engine = build_engine(engine_name(), weights, feature_layer, tracer)
     surface = find_readout(weights)
     kernel, bias = weights[f"{HEAD}/kernel"], weights[f"{HEAD}/bias"]
     scenes, wide_scenes = plan_scenes(files, SCENE_GRID), plan_scenes(files, WIDE_GRID)
@@ -138,7 +153,12 @@ def _look_at_all(
     def look(photo: FloatArray) -> Look:
         found = engine.describe(photo[np.newaxis])
         evidence = class_activation_map(found.feature_maps[0], kernel, bias, temperature=1.0)
-        return Look(evidence, surface is None or surface.is_known(found.deviations[0]))
+        is_known = surface is None or surface.is_known(found.deviations[0])
+        trace = None if found.traces is None else to_trace(found.traces[0], photo.shape[:2])
+        return Look(evidence, is_known, trace)
+
+    def by_trace(look: Look) -> float:
+        return 0.0 if look.trace is None else TRACE_WEIGHT * trace_log_odds(look.trace)
 
     def count() -> None:
         bar.update()
@@ -156,8 +176,10 @@ def _look_at_all(
         whole = look_twice(look, pixels, FIRST_LOOK_SIZE)
         in_large = look_twice(look, pixels, large) if large else None
         strongest = strongest_window(in_large.evidence, WINDOW_CELLS) if in_large else None
-        is_known = bool((in_large or whole).known_surface)
-        seen_photos.append(_SeenPhoto(whole.evidence, strongest, is_known))
+        seen = in_large or whole
+        seen_photos.append(
+            _SeenPhoto(whole.evidence, strongest, bool(seen.known_surface), by_trace(seen))
+        )
         squares[file.path] = resize_to_input(pixels, (SQUARE_PX, SQUARE_PX))
         wide_squares[file.path] = resize_to_input(pixels, (WIDE_SQUARE_PX, WIDE_SQUARE_PX))
         from_near[file.path] = look(to_input(pixels)).evidence
@@ -174,7 +196,8 @@ def _look_at_all(
             searched = [[found[file.path] for file in scene.files] for found in scales]
             maps = ([once.evidence], *searched)
             by_scale = [measure_windows(of_scale, WINDOW_CELLS) for of_scale in maps]
-            seen_scenes.append(_SeenScene(scene, by_scale, bool(once.known_surface)))
+            is_known = bool(once.known_surface)
+            seen_scenes.append(_SeenScene(scene, by_scale, is_known, by_trace(once)))
             count()
     bar.close()
     return seen_photos, seen_scenes
@@ -223,26 +246,32 @@ def _fit_window_scale(seen: Sequence[_SeenScene], temperature: float) -> WindowS
     """None where there are not scenes of both labels."""
     strengths = [
         np.array([(w.strongest, w.by_chance(by_scale[0].beside)) for w in by_scale]) / temperature
-        for _, by_scale, _ in seen
+        for _, by_scale, _, _ in seen
     ]
-    scenes = [scene for scene, _, _ in seen]
+    scenes = [one.scene for one in seen]
+    by_trace = np.array([one.by_trace for one in seen])
     as_large = [at for at, scene in enumerate(scenes) if len(scene.files) == SCENE_GRID**2]
     labels = np.array([scenes[at].label for at in as_large])
     if set(labels) != {0, 1}:
         return None
     balance = balanced_weights(labels, [scenes[at].files[0].source for at in as_large])
-    line = fit_line([strengths[at][0, 0] for at in as_large], labels, balance)
-    return fit_deduction(WindowScale(*line), strengths, scenes)
+    strongest = [strengths[at][0, 0] for at in as_large]
+    line = fit_line(strongest, labels, balance, by_trace[as_large])
+    return fit_deduction(WindowScale(*line), strengths, scenes, by_trace)
 
 
 def fit_deduction(
-    scale: WindowScale, strengths: Sequence[NDArray[np.float64]], scenes: Sequence[Scene]
+    scale: WindowScale,
+    strengths: Sequence[NDArray[np.float64]],
+    scenes: Sequence[Scene],
+    by_trace: NDArray[np.float64],
 ) -> WindowScale:
     """``scale`` with the least deduction by which a search does not make sound scenes suspect: it
     raises the mean probability of those of no source by more than ``MAX_RISE``.
 
     ``strengths``, (scales, 2) for each scene, are the evidence of the strongest window at each
     scale, and what of it is to be expected by chance; the first scale is that of one look.
+    ``by_trace``, (scenes,), is what the trace of that look adds to the log-odds of all scales.
     """
     sound = [index for index, scene in enumerate(scenes) if scene.label == 0]
     sources = np.array([scenes[index].files[0].source for index in sound])
@@ -252,7 +281,8 @@ def fit_deduction(
         strongest = [
             (strengths[index][:, 0] - deduction * strengths[index][:, 1]).max() for index in sound
         ]
-        probabilities = 1 / (1 + np.exp(-(scale.slope * np.array(strongest) + scale.offset)))
+        log_odds = scale.slope * np.array(strongest) + scale.offset + by_trace[sound]
+        probabilities = 1 / (1 + np.exp(-log_odds))
         return np.array([probabilities[sources == source].mean() for source in np.unique(sources)])
 
     most = suspicion(MAX_DEDUCTION) + MAX_RISE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,8 @@ from cracklib.cam import class_activation_map, measure_windows, strongest_window
 from cracklib.config import TRACERS, WINDOW_CELLS, engine_name, weights_path
 from cracklib.engines import Describes, Engine, HoldsMemory, build_engine
 from cracklib.surface import SurfaceReadout, find_readout
-from cracklib.tracer import PIXELS_TO_A_CELL, Tracer, read_tracer
-from cracklib.types import FloatArray, Look, Trace, Verdict
+from cracklib.tracer import ALL_BLOCKS, Tracer, read_tracer, to_trace, trace_log_odds
+from cracklib.types import FloatArray, Look, Verdict
 from cracklib.weights import ModelCard, Weights, layers_sha256, load_weights
 
 
@@ -48,7 +49,7 @@ class Classifier:
         return Look(
             evidence=self._evidence(found.feature_maps),
             known_surface=self._surface.is_known(found.deviations[0]) if self._surface else None,
-            trace=None if found.traces is None else _to_trace(found.traces[0], photo.shape[:2]),
+            trace=None if found.traces is None else to_trace(found.traces[0], photo.shape[:2]),
         )
 
     def _evidence(self, feature_maps: FloatArray) -> FloatArray:
@@ -58,26 +59,29 @@ class Classifier:
 
     def probability(
         self,
-        evidence: FloatArray,
+        look: Look,
         *,
         in_windows: bool = False,
-        known_surface: bool | None = None,
     ) -> float:
-        """The calibrated probability of a crack, from a photo's class activation map.
+        """The calibrated probability of a crack, from what a look at a photo saw.
 
         That is the softmax of the logits divided by the card's temperature (Guo et al. 2017,
         equation 9, https://arxiv.org/abs/1706.04599); for two classes, the sigmoid of their
-        difference, which is the mean of the map. With ``in_windows`` the strongest window counts
-        instead of the whole, read as the card's ``window_scale`` says; a card without one raises
-        ``ValueError``. Where it is told whether the photo shows a ``known_surface``, the
-        card's ``surface_prior`` is applied, if it has one.
+        difference, which is the mean of the class activation map. With ``in_windows`` the strongest
+        window counts instead of the whole, read as the card's ``window_scale`` says; a card without
+        one raises ``ValueError``. The trace counts as its ``trace_weight`` says, and where it is
+        told whether the photo shows a known surface, its ``surface_prior`` is applied, if it has
+        one.
         """
-        prior = self.card.surface_prior if known_surface is not None else None
+        prior = self.card.surface_prior if look.known_surface is not None else None
         if in_windows:
-            log_odds = self._window_log_odds(evidence)
+            log_odds = self._window_log_odds(look.evidence)
         else:
-            log_odds = float(evidence.mean(dtype=np.float64)) + (prior.offset if prior else 0.0)
-        if prior and not known_surface:
+            log_odds = float(look.evidence.mean(dtype=np.float64))
+            log_odds += prior.offset if prior else 0.0
+        if look.trace is not None and self.card.trace_weight:
+            log_odds += self.card.trace_weight * trace_log_odds(look.trace)
+        if prior and not look.known_surface:
             log_odds -= prior.deduction
         return float(np.exp(-np.logaddexp(0.0, -log_odds)))
 
@@ -124,11 +128,14 @@ def load_classifier(path: Path | None = None, engine: str | None = None) -> Clas
     Raises ``WeightsError`` for the weights, ``CrackError`` for the engine.
     """
     weights, card = load_weights(path or weights_path())
-    run = build_engine(engine or engine_name(), weights, card.feature_layer, _find_tracer(weights))
+    tracer = find_tracer(weights)
+    if tracer is None or tracer.blocks != ALL_BLOCKS:
+        card = replace(card, trace_weight=0.0)
+    run = build_engine(engine or engine_name(), weights, card.feature_layer, tracer)
     return Classifier(run, weights, card, find_readout(weights))
 
 
-def _find_tracer(weights: Weights) -> Tracer | None:
+def find_tracer(weights: Weights) -> Tracer | None:
     """The first of the bundled tracers that belongs to these weights, if any does."""
     for path in TRACERS:
         if path.exists():
@@ -136,12 +143,3 @@ def _find_tracer(weights: Weights) -> Tracer | None:
             if tracer.layers_sha256 == layers_sha256(weights, max(tracer.blocks)):
                 return tracer
     return None
-
-
-def _to_trace(trace: FloatArray, size: tuple[int, int]) -> Trace:
-    """In 256 steps, and continued over the last pixels that pooling left out."""
-    missing = [
-        (0, -(-side // PIXELS_TO_A_CELL) - cells)
-        for side, cells in zip(size, trace.shape, strict=True)
-    ]
-    return np.pad(np.rint(trace * 255).astype(np.uint8), missing, mode="edge")

@@ -344,13 +344,16 @@ def fit_temperature(
 
 
 def fit_line(
-    scores: ArrayLike, labels: ArrayLike, weights: ArrayLike | None = None
+    scores: ArrayLike,
+    labels: ArrayLike,
+    weights: ArrayLike | None = None,
+    given: ArrayLike = 0.0,
 ) -> tuple[float, float]:
-    """(slope, offset) for which ``slope * score + offset``, as log-odds, has the lowest log loss.
+    """(slope, offset) for which ``slope * score + offset + given``, log-odds, has the least loss.
 
     Platt 1999, with targets a little inside 0 and 1 as he has them, so that the fit is finite where
-    the classes don't overlap. ``scores``, ``labels`` (0 or 1) and ``weights`` are (photos,). The
-    slope is at least 0.001.
+    the classes don't overlap. ``scores``, ``labels`` (0 or 1), ``weights`` and ``given`` are
+    (photos,). The slope is at least 0.001.
     """
     x, y = np.asarray(scores, np.float64), np.asarray(labels, np.intp)
     w = np.ones(len(y)) if weights is None else np.asarray(weights, np.float64)
@@ -358,7 +361,7 @@ def fit_line(
     targets = np.where(y == 1, (counts[1] + 1) / (counts[1] + 2), 1 / (counts[0] + 2))
 
     def loss(line: _Doubles) -> float:
-        log_odds = np.exp(line[0]) * x + line[1]
+        log_odds = np.exp(line[0]) * x + line[1] + np.asarray(given, np.float64)
         return float(w @ (np.logaddexp(0.0, log_odds) - targets * log_odds))
 
     found = minimize(

@@ -25,7 +25,7 @@ from cracklib.photo import decode_photo, read_photo
 from cracklib.preprocess import large_input_size
 from cracklib.refine import follow_thin, raise_faint, refine_heat, refine_scales
 from cracklib.scan import Scan, join_scales
-from cracklib.types import FloatArray, HeatScale, Photo, Pixels, Progress, Trace, Verdict
+from cracklib.types import FloatArray, HeatScale, Look, Photo, Pixels, Progress, Trace, Verdict
 from cracklib.weights import ModelCard
 
 SURE = 0.8
@@ -187,12 +187,9 @@ class Inspector:
         ]
         probability = inspection.probability
         if self.card.window_scale and self.card.window_scale.deduction is not None:
-            probabilities = (
-                classifier.probability(
-                    found, in_windows=True, known_surface=inspection.known_surface
-                )
-                for found in evidence
-            )
+            trace = inspection.traces[0] if inspection.traces else None
+            looks = (Look(found, inspection.known_surface, trace) for found in evidence)
+            probabilities = (classifier.probability(look, in_windows=True) for look in looks)
             probability = max(probability, *probabilities)
         heats = (to_heat(found, self.card.heat_scale) for found in evidence)
         scales = (inspection.heat, *heats)
@@ -211,9 +208,7 @@ class Inspector:
         photo = _to_photo(photo)
         large = large_input_size(photo.size) if self.card.window_scale else None
         look = look_twice(self.classifier.look, photo.pixels, large or FIRST_LOOK_SIZE)
-        probability = self.classifier.probability(
-            look.evidence, in_windows=large is not None, known_surface=look.known_surface
-        )
+        probability = self.classifier.probability(look, in_windows=large is not None)
         return Inspection(
             photo=photo,
             verdict=self.classifier.verdict(probability),

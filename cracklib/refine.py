@@ -91,7 +91,9 @@ def follow_thin(heat: FloatArray) -> FloatArray:
     float32 (rows, columns) in [0, 1] in and out.
     """
     odds = DISPLAY_THRESHOLD / (1 - DISPLAY_THRESHOLD) * (1 - _THIN) / _THIN
-    return np.where(hysteresis(heat, _THIN), _multiply_odds(heat, odds), heat)
+    followed, drawn = heat.copy(), hysteresis(heat, _THIN)
+    followed[drawn] = _multiply_odds(heat[drawn], odds)
+    return followed
 
 
 def hysteresis(heat: FloatArray, low: float) -> NDArray[np.bool_]:
@@ -111,7 +113,10 @@ def hysteresis(heat: FloatArray, low: float) -> NDArray[np.bool_]:
 
 def _multiply_odds(heat: FloatArray, factor: float) -> FloatArray:
     raised: FloatArray = np.float32(factor) * heat
-    return raised / (raised + 1 - heat)
+    odds_and_one = raised - heat
+    odds_and_one += 1
+    raised /= odds_and_one
+    return raised
 
 
 def refine_scales(

@@ -4,12 +4,13 @@ The class activation map has a cell for 16 pixels; blocks 2 and 3 still know whe
 blocks 4 and 5 what is a crack and what a joint. The decoder goes from the coarsest to the finest
 (as in U-Net; Ronneberger et al. 2015, https://arxiv.org/abs/1505.04597), and was trained by
 ``weights/fit_tracer.py`` on the renderer's exact masks. There are two. That of ``ALL_BLOCKS``
-belongs to the bundled weights alone. That of ``EARLY_BLOCKS`` reads what no training run changes,
-and serves every model that started from the same layers.
+belongs to the bundled weights alone, and counts for the verdict, too. That of ``EARLY_BLOCKS``
+reads what no training run changes, and serves every model that started from the same layers.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 
 from cracklib.architecture import BLOCKS
 from cracklib.errors import WeightsError
+from cracklib.types import FloatArray, Trace
 from cracklib.weights import Weights
 
 ALL_BLOCKS, EARLY_BLOCKS = (5, 4, 3, 2), (3, 2)
@@ -27,6 +29,8 @@ CHANNELS = {5: 48, 4: 48, 3: 32, 2: 24}
 PIXELS_TO_A_CELL = 2
 """Of the photo as the network sees it, each way."""
 OUTPUT = "trace"
+_STRONGEST = 0.005
+"""Share of a trace that is read for the verdict: a thin crack has no more."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +80,30 @@ def read_tracer(path: Path) -> Tracer:
         if shapes == tracer_shapes(blocks):
             return Tracer(blocks, layers, weights)
     raise WeightsError(f"{path} holds other arrays than a tracer has. {_ADVICE}")
+
+
+def to_trace(trace: FloatArray, size: tuple[int, int]) -> Trace:
+    """What an engine's tracer made of a photo of ``size`` (height, width), in 256 steps.
+
+    ``trace`` is float32 (rows, columns) in [0, 1]. It is continued over the last pixels that
+    pooling left out.
+    """
+    missing = [
+        (0, -(-side // PIXELS_TO_A_CELL) - cells)
+        for side, cells in zip(size, trace.shape, strict=True)
+    ]
+    return np.pad(np.rint(trace * 255).astype(np.uint8), missing, mode="edge")
+
+
+def trace_log_odds(trace: Trace) -> float:
+    """How much a photo's most crack-like places look like a crack, in log-odds, -6.3 to 6.3.
+
+    Those of the mean of the trace's strongest half per cent.
+    """
+    count = max(1, round(_STRONGEST * trace.size))
+    strongest = np.partition(trace, -count, axis=None)[-count:]
+    mean = (float(strongest.mean()) + 0.5) / 256
+    return math.log(mean / (1 - mean))
 
 
 _ADVICE = (

@@ -28,6 +28,7 @@ from tqdm import tqdm
 
 from cracklib.architecture import HEAD, STRIDE
 from cracklib.calibration import calibrate
+from cracklib.classifier import find_tracer
 from cracklib.config import INPUT_SIZE, LABELS, LARGE_INPUT_SIDE_PX, WINDOW_CELLS, engine_name
 from cracklib.dataset import LabelledFile, find_split
 from cracklib.engines import build_engine
@@ -94,10 +95,12 @@ def train(
     with _full_disk_told(run):
         history, stopped = _fit(model, recipe, seed, train_files, val_files, run, report)
         encoded = encode_weights(_average(weights, read_weights(model), recipe.start_share))
+        tuned = read_encoded(encoded)
         calibrated = calibrate(
-            read_encoded(encoded),
+            tuned,
             recipe.feature_layer,
             val_files,
+            find_tracer(tuned),
             lambda done, total: report({"event": "calibrating", "done": done, "total": total}),
         )
         card = ModelCard(

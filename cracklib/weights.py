@@ -60,9 +60,11 @@ class ModelCard:
     https://arxiv.org/abs/1706.04599); ``verdict_threshold`` is the probability from which the
     verdict is "crack"; ``heat_scale`` is in log-odds; ``window_scale`` is for large photos, and
     without it they are seen as all others; ``surface_prior`` is for what is and is not a known
-    surface; ``quality`` maps a data source to its metrics on the validation photos; ``data`` maps a
-    source to its photos per class; ``minutes`` is how long the run took on the machine that
-    ``versions`` names, since its last start if it was interrupted.
+    surface; ``trace_weight`` is what ``tracer.trace_log_odds`` counts beside the network's
+    log-odds, 0 where no decoder of all blocks belongs to the weights; ``quality`` maps a data
+    source to its metrics on the validation photos; ``data`` maps a source to its photos per class;
+    ``minutes`` is how long the run took on the machine that ``versions`` names, since its last
+    start if it was interrupted.
     """
 
     name: str
@@ -81,6 +83,7 @@ class ModelCard:
     minutes: float | None = None
     window_scale: WindowScale | None = None
     surface_prior: SurfacePrior | None = None
+    trace_weight: float = 0.0
     labels: tuple[str, ...] = LABELS
     input_size: tuple[int, int] = INPUT_SIZE
     preprocessing: str = PREPROCESSING
@@ -100,6 +103,8 @@ class ModelCard:
             )
         if not self.temperature > 0:
             problems.append("temperature must be above 0")
+        if not self.trace_weight >= 0:
+            problems.append("trace_weight must be 0 or more")
         if not 0 < self.verdict_threshold < 1:
             problems.append("verdict_threshold must be between 0 and 1")
         if problems:
@@ -352,7 +357,7 @@ def _check_types(card: ModelCard) -> None:
         *(count for counts in card.data.values() for count in counts.values()),
         *(estimate[key] for estimate in estimates for key in ("value", "low", "high")),
     ]
-    finite = [card.temperature, card.heat_scale.low, card.heat_scale.high]
+    finite = [card.temperature, card.trace_weight, card.heat_scale.low, card.heat_scale.high]
     finite += [] if card.minutes is None else [card.minutes]
     if card.window_scale is not None:
         finite += [card.window_scale.slope, card.window_scale.offset]

@@ -72,7 +72,7 @@ def test_a_deduction_keeps_sound_scenes_sound_and_finds_what_one_look_does_not(f
     """From near, chance alone makes a sound scene look cracked."""
     scenes = [scene for scene in plan_scenes(files) if scene.files[0].source == "brick"]
     strengths = [np.array([[-4.0, 0], [20.0 if scene.label else 6.0, 4.0]]) for scene in scenes]
-    scale = fit_deduction(WindowScale(1.0, 0.0), strengths, scenes)
+    scale = fit_deduction(WindowScale(1.0, 0.0), strengths, scenes, np.zeros(len(scenes)))
     assert scale.deduction is not None
     assert 6.0 - 4.0 * scale.deduction < 0 < 20.0 - 4.0 * scale.deduction
 
@@ -80,7 +80,7 @@ def test_a_deduction_keeps_sound_scenes_sound_and_finds_what_one_look_does_not(f
 def test_sound_scenes_that_look_cracked_from_near_leave_a_search_no_say(files):
     scenes = [scene for scene in plan_scenes(files) if scene.files[0].source == "brick"]
     strengths = [np.array([[4.0 if scene.label else -4.0, 0], [90.0, 1.0]]) for scene in scenes]
-    scale = fit_deduction(WindowScale(1.0, 0.0), strengths, scenes)
+    scale = fit_deduction(WindowScale(1.0, 0.0), strengths, scenes, np.zeros(len(scenes)))
     assert scale.deduction is not None
     assert 90.0 - scale.deduction < 0
 
@@ -91,7 +91,9 @@ def test_sources_that_stay_calm_from_near_do_not_hide_one_that_does_not(files):
             np.array([[-4.0, 0], [6.0, 1.0] if scene.files[0].source == "brick" else [-9.0, 0]])
             for scene in scenes
         ]
-        return fit_deduction(WindowScale(1.0, 0.0), strengths, scenes).deduction
+        return fit_deduction(
+            WindowScale(1.0, 0.0), strengths, scenes, np.zeros(len(scenes))
+        ).deduction
 
     scenes = [scene for scene in plan_scenes(files) if scene.label == 0]
     bricks = [scene for scene in scenes if scene.files[0].source == "brick"]

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -6,6 +7,7 @@ import pytest
 from cracklib import config
 from cracklib.classifier import Classifier, load_classifier
 from cracklib.errors import WeightsError
+from cracklib.types import Look, WindowScale
 from tests.tiny import TINY_HEAD, make_card
 
 HEAD = {
@@ -23,7 +25,7 @@ def probability_of(log_odds, engine=flat_engine, head=HEAD, **card):
     """Of a photo that the engine says this of."""
     classifier = Classifier(engine, head, make_card(**card))
     photo = np.full((1, 1, 3), log_odds, np.float32)
-    return classifier.probability(classifier.look(photo).evidence)
+    return classifier.probability(classifier.look(photo))
 
 
 @pytest.mark.parametrize(("temperature", "probability"), [(1.0, 0.9), (2.0, 0.75)])
@@ -40,6 +42,26 @@ def test_head_is_applied_to_the_average():
     # Average (2, 1); crack 4 * 2 = 8, no_crack 1 + 0.5.
     found = probability_of(0, engine, TINY_HEAD)
     assert found == pytest.approx(1 / (1 + math.exp(1.5 - 8)))
+
+
+def test_the_trace_counts_as_much_as_the_card_says():
+    """Of what is traced, the strongest half per cent."""
+    trace = np.zeros((20, 100), np.uint8)
+    trace[0, :10] = 191  # 3 to 1
+    look = Look(np.full((2, 2), -1.0, np.float32), trace=trace)
+
+    def odds(look, **card):
+        probability = Classifier(flat_engine, HEAD, make_card(**card)).probability(look)
+        return probability / (1 - probability)
+
+    assert odds(look, trace_weight=2.0) == pytest.approx(9 * math.exp(-1), rel=0.03)
+    assert odds(look) == pytest.approx(math.exp(-1)), "by default for nothing"
+    untraced = replace(look, trace=None)
+    assert odds(untraced, trace_weight=2.0) == pytest.approx(math.exp(-1))
+    window_scale = WindowScale(1.0, 0.0)
+    card = make_card(window_scale=window_scale, trace_weight=2.0)
+    in_windows = Classifier(flat_engine, HEAD, card).probability(look, in_windows=True)
+    assert in_windows / (1 - in_windows) == pytest.approx(9 * math.exp(-1), rel=0.03)
 
 
 def test_verdict_from_the_cards_threshold_on():

@@ -185,6 +185,14 @@ class TestTemperature:
         assert slope == pytest.approx(0.8, rel=0.05)
         assert offset == pytest.approx(-2, rel=0.05)
 
+    def test_a_line_leaves_out_what_is_given(self):
+        rng = np.random.default_rng(0)
+        scores, given = rng.normal(0, 3, (2, 20_000))
+        labels = rng.random(20_000) < 1 / (1 + np.exp(-(0.8 * scores - 2 + given)))
+        slope, offset = fit_line(scores, labels.astype(int), given=given)
+        assert slope == pytest.approx(0.8, rel=0.05)
+        assert offset == pytest.approx(-2, rel=0.05)
+
     def test_a_line_puts_even_odds_where_weighted_classes_meet(self):
         slope, offset = fit_line([0, 1, 1, 2], [0, 0, 1, 1], [3, 1, 1, 3])
         assert -offset / slope == pytest.approx(1, abs=0.01)

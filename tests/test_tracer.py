@@ -4,7 +4,7 @@ from safetensors.numpy import save_file
 
 from cracklib import classifier as classifier_module
 from cracklib.architecture import weight_shapes
-from cracklib.classifier import Classifier, load_classifier
+from cracklib.classifier import Classifier, find_tracer, load_classifier
 from cracklib.engines import ENGINES, Description, build_engine
 from cracklib.errors import WeightsError
 from cracklib.pipeline import Inspector
@@ -12,7 +12,7 @@ from cracklib.preprocess import preprocess_pixels
 from cracklib.synthesis import render_crack, render_wall
 from cracklib.tracer import ALL_BLOCKS, EARLY_BLOCKS, Tracer, read_tracer, tracer_shapes
 from cracklib.types import Photo
-from cracklib.weights import layers_sha256
+from cracklib.weights import encode_weights, layers_sha256, save_weights, sha256
 from tests.tiny import TINY_HEAD, make_card, tiny_engine
 
 
@@ -68,15 +68,30 @@ def test_the_tracer_is_that_of_the_layers(tmp_path, monkeypatch):
     weights = {name: np.ones(shape, np.float32) for name, shape in weight_shapes().items()}
     paths = tmp_path / "tracer.safetensors", tmp_path / "early_tracer.safetensors"
     monkeypatch.setattr(classifier_module, "TRACERS", paths)
-    assert classifier_module._find_tracer(weights) is None, "there is none"
+    assert find_tracer(weights) is None, "there is none"
     for path, blocks in zip(paths, (ALL_BLOCKS, EARLY_BLOCKS), strict=True):
         layers = layers_sha256(weights, max(blocks))
         save_file(drawn(tracer_shapes(blocks), 0), path, metadata={"layers_sha256": layers})
-    assert classifier_module._find_tracer(weights).blocks == ALL_BLOCKS
+    assert find_tracer(weights).blocks == ALL_BLOCKS
     weights["block5_conv3/bias"] = weights["block5_conv3/bias"] + 1
-    assert classifier_module._find_tracer(weights).blocks == EARLY_BLOCKS
+    assert find_tracer(weights).blocks == EARLY_BLOCKS
     weights["block3_conv3/bias"] = weights["block3_conv3/bias"] + 1
-    assert classifier_module._find_tracer(weights) is None
+    assert find_tracer(weights) is None
+
+
+def test_without_its_tracer_a_card_gives_traces_no_weight(tmp_path, monkeypatch):
+    """It was fitted for the decoder of all blocks, and no other's log-odds are the same."""
+    weights = {name: np.zeros(shape, np.float32) for name, shape in weight_shapes().items()}
+    encoded = encode_weights(weights)
+    path = tmp_path / "mine.safetensors"
+    save_weights(path, encoded, make_card(sha256=sha256(encoded), trace_weight=0.5))
+    tracer = tmp_path / "tracer.safetensors"
+    monkeypatch.setattr(classifier_module, "TRACERS", (tracer,))
+    assert load_classifier(path).card.trace_weight == 0
+    for blocks, weight in ((EARLY_BLOCKS, 0), (ALL_BLOCKS, 0.5)):
+        layers = layers_sha256(weights, max(blocks))
+        save_file(drawn(tracer_shapes(blocks), 0), tracer, metadata={"layers_sha256": layers})
+        assert load_classifier(path).card.trace_weight == weight
 
 
 def damage_bytes(path):

@@ -156,6 +156,8 @@ def test_card_json_round_trip():
     assert ModelCard.from_json(windowed.to_json()) == windowed
     shifted = make_card(surface_prior=SurfacePrior(offset=0.5, deduction=1.5))
     assert ModelCard.from_json(shifted.to_json()) == shifted
+    traced = make_card(trace_weight=0.5)
+    assert ModelCard.from_json(traced.to_json()) == traced
     searched = make_card(window_scale=WindowScale(0.7, -2.0, deduction=4.0))
     assert ModelCard.from_json(searched.to_json()) == searched
 
@@ -170,6 +172,19 @@ def test_a_card_from_before_priors_is_read():
     values = json.loads(make_card().to_json())
     del values["surface_prior"]
     assert ModelCard.from_json(json.dumps(values)).surface_prior is None
+
+
+def test_a_card_from_before_traces_counted_is_read():
+    values = json.loads(make_card().to_json())
+    del values["trace_weight"]
+    assert ModelCard.from_json(json.dumps(values)).trace_weight == 0
+
+
+@pytest.mark.parametrize("weight", [-1, float("nan"), float("inf"), "much", None])
+def test_a_card_with_a_broken_trace_weight_is_refused(encoded, weight):
+    values = json.loads(make_card().to_json()) | {"trace_weight": weight}
+    with pytest.raises(WeightsError, match="not a model card"):
+        decode_weights(encoded, json.dumps(values), "w")
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ and their card again, whose ``surface_prior`` rests on it. FOLDER is the one tha
 ``collect_surfaces.py`` made: the surfaces are its ``train``, but for ``texture``, most of which is
 no wall; what is none is ``everyday`` in it, and ``portraits``. Of the surfaces in ``val`` no more
 than a twentieth of any source is told as none. To be run again whenever block 4 of the bundled
-weights was trained. Seven minutes.
+weights was trained, after ``fit_tracer.py``. Seven minutes.
 """
 
 import sys
@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from cracklib.architecture import STATISTICS_BLOCK
 from cracklib.calibration import calibrate
+from cracklib.classifier import find_tracer
 from cracklib.config import BUNDLED_WEIGHTS, SURFACE_READOUT
 from cracklib.dataset import find_labelled
 from cracklib.engines import build_engine
@@ -77,7 +78,9 @@ def main() -> None:
         data={source: len(rows) // 2 for source, rows in seen.items()},
     )
     SURFACE_READOUT.write_text(readout.to_json(), encoding="utf-8")
-    calibrated = calibrate(weights, card.feature_layer, find_labelled(folder / "val"))
+    calibrated = calibrate(
+        weights, card.feature_layer, find_labelled(folder / "val"), find_tracer(weights)
+    )
     card_path(BUNDLED_WEIGHTS).write_text(replace(card, **calibrated).to_json(), encoding="utf-8")
 
 

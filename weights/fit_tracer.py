@@ -25,7 +25,14 @@ from cracklib.config import BUNDLED_WEIGHTS, TRACERS
 from cracklib.dataset import find_labelled
 from cracklib.model import build_model, build_tracer
 from cracklib.preprocess import brighten, light_gain, preprocess_pixels
-from cracklib.tracer import ALL_BLOCKS, EARLY_BLOCKS, OUTPUT, PIXELS_TO_A_CELL, tracer_shapes
+from cracklib.tracer import (
+    ALL_BLOCKS,
+    EARLY_BLOCKS,
+    OUTPUT,
+    PIXELS_TO_A_CELL,
+    Tracer,
+    tracer_shapes,
+)
 from cracklib.views import CRACK, Mix, make_view, plan_views, plan_wide_views
 from cracklib.weights import layers_sha256, load_weights
 
@@ -51,15 +58,26 @@ def main() -> None:
     blocks, path = ALL_BLOCKS, tracer_file
     if arguments.early:
         blocks, path = EARLY_BLOCKS, early_tracer_file
+    weights, card = load_weights(BUNDLED_WEIGHTS)
+    fitted = fit(find_labelled(arguments.folder / "train"), weights, card.feature_layer, blocks)
+    save(fitted, path)
+
+
+def save(tracer, path):
+    """Write it as ``tracer.read_tracer`` reads it."""
+    arrays = {name: array.astype(np.float16) for name, array in tracer.weights.items()}
+    save_file(arrays, path, metadata={"layers_sha256": tracer.layers_sha256})
+
+
+def fit(files, weights, feature_layer, blocks, sets=SETS):
+    """A ``Tracer`` on ``blocks`` of a network with ``weights``, from so many ``sets`` of pairs."""
     keras.utils.set_random_seed(0)
     tf.config.optimizer.set_experimental_options({"auto_mixed_precision_onednn_bfloat16": True})
-    files = find_labelled(arguments.folder / "train")
-    weights, card = load_weights(BUNDLED_WEIGHTS)
-    network = build_model(card.feature_layer, weights)
+    network = build_model(feature_layer, weights)
     network.trainable = False
     tracer = build_tracer(network, blocks)
 
-    batches = [batch for number in range(SETS) for batch in plan(files, number)]
+    batches = [batch for number in range(sets) for batch in plan(files, number)]
     rate = keras.optimizers.schedules.CosineDecay(RATE, len(batches))
     step = build_step(tracer, keras.optimizers.Adam(rate))
     # Processes of their own: forked from TensorFlow they would hang.
@@ -82,12 +100,7 @@ def main() -> None:
     }
     for part in ("kernel", "bias"):
         arrays[f"{OUTPUT}/{part}"] /= SOFTNESS
-    layers = layers_sha256(weights, max(blocks))
-    save_file(
-        {name: array.astype(np.float16) for name, array in arrays.items()},
-        path,
-        metadata={"layers_sha256": layers},
-    )
+    return Tracer(blocks, layers_sha256(weights, max(blocks)), arrays)
 
 
 def plan(files, number):
