@@ -17,7 +17,8 @@ from scipy.optimize import minimize_scalar
 from tqdm import tqdm
 
 from cracklib.architecture import HEAD, FeatureLayer
-from cracklib.cam import Windows, class_activation_map, measure_windows, strongest_window
+from cracklib.cam import Windows, measure_windows, strongest_window
+from cracklib.classifier import look_at
 from cracklib.config import LARGE_INPUT_SIDE_PX, WINDOW_CELLS, engine_name
 from cracklib.dataset import LabelledFile
 from cracklib.engines import build_engine
@@ -31,7 +32,7 @@ from cracklib.metrics import (
 from cracklib.photo import read_photo
 from cracklib.preprocess import large_input_size, resize_to_input, to_input
 from cracklib.surface import find_readout
-from cracklib.tracer import ALL_BLOCKS, Tracer, to_trace, trace_log_odds
+from cracklib.tracer import ALL_BLOCKS, Tracer, trace_log_odds
 from cracklib.types import FloatArray, HeatScale, Look, Pixels, Progress, SurfacePrior, WindowScale
 from cracklib.weights import Weights
 
@@ -145,17 +146,13 @@ def _look_at_all(
     """All photos, and the scenes made of them."""
     engine = build_engine(engine_name(), weights, feature_layer, tracer)
     surface = find_readout(weights)
-    kernel, bias = weights[f"{HEAD}/kernel"], weights[f"{HEAD}/bias"]
+    head = weights[f"{HEAD}/kernel"], weights[f"{HEAD}/bias"]
     scenes, wide_scenes = plan_scenes(files, SCENE_GRID), plan_scenes(files, WIDE_GRID)
     total = len(files) + len(scenes) + len(wide_scenes)
     bar = tqdm(total=total, desc="calibrating", unit="photo", mininterval=1)
 
     def look(photo: FloatArray) -> Look:
-        found = engine.describe(photo[np.newaxis])
-        evidence = class_activation_map(found.feature_maps[0], kernel, bias, temperature=1.0)
-        is_known = surface is None or surface.is_known(found.deviations[0])
-        trace = None if found.traces is None else to_trace(found.traces[0], photo.shape[:2])
-        return Look(evidence, is_known, trace)
+        return look_at(photo, engine, head, surface, temperature=1.0)
 
     def by_trace(look: Look) -> float:
         return 0.0 if look.trace is None else TRACE_WEIGHT * trace_log_odds(look.trace)
@@ -178,7 +175,7 @@ def _look_at_all(
         strongest = strongest_window(in_large.evidence, WINDOW_CELLS) if in_large else None
         seen = in_large or whole
         seen_photos.append(
-            _SeenPhoto(whole.evidence, strongest, bool(seen.known_surface), by_trace(seen))
+            _SeenPhoto(whole.evidence, strongest, seen.known_surface is not False, by_trace(seen))
         )
         squares[file.path] = resize_to_input(pixels, (SQUARE_PX, SQUARE_PX))
         wide_squares[file.path] = resize_to_input(pixels, (WIDE_SQUARE_PX, WIDE_SQUARE_PX))
@@ -196,7 +193,7 @@ def _look_at_all(
             searched = [[found[file.path] for file in scene.files] for found in scales]
             maps = ([once.evidence], *searched)
             by_scale = [measure_windows(of_scale, WINDOW_CELLS) for of_scale in maps]
-            is_known = bool(once.known_surface)
+            is_known = once.known_surface is not False
             seen_scenes.append(_SeenScene(scene, by_scale, is_known, by_trace(once)))
             count()
     bar.close()

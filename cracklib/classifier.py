@@ -33,8 +33,7 @@ class Classifier:
         surface: SurfaceReadout | None = None,
     ) -> None:
         self.card = card
-        self._head_kernel = weights[f"{HEAD}/kernel"]
-        self._head_bias = weights[f"{HEAD}/bias"]
+        self._head = weights[f"{HEAD}/kernel"], weights[f"{HEAD}/bias"]
         self.forward_passes = 0
         self._engine = engine
         self._surface = surface
@@ -42,20 +41,7 @@ class Classifier:
     def look(self, photo: FloatArray) -> Look:
         """One forward pass, of a preprocessed photo, float32 (height, width, 3)."""
         self.forward_passes += 1
-        batch = photo[np.newaxis]
-        if not isinstance(self._engine, Describes):
-            return Look(self._evidence(self._engine(batch)))
-        found = self._engine.describe(batch)
-        return Look(
-            evidence=self._evidence(found.feature_maps),
-            known_surface=self._surface.is_known(found.deviations[0]) if self._surface else None,
-            trace=None if found.traces is None else to_trace(found.traces[0], photo.shape[:2]),
-        )
-
-    def _evidence(self, feature_maps: FloatArray) -> FloatArray:
-        return class_activation_map(
-            feature_maps[0], self._head_kernel, self._head_bias, self.card.temperature
-        )
+        return look_at(photo, self._engine, self._head, self._surface, self.card.temperature)
 
     def probability(
         self,
@@ -120,6 +106,25 @@ class Classifier:
     def verdict(self, probability: float) -> Verdict:
         """What a photo of this probability is called."""
         return "crack" if probability >= self.card.verdict_threshold else "no_crack"
+
+
+def look_at(
+    photo: FloatArray,
+    engine: Engine,
+    head: tuple[FloatArray, FloatArray],
+    surface: SurfaceReadout | None,
+    temperature: float,
+) -> Look:
+    """As ``Classifier.look``; ``head`` is its kernel and its bias."""
+    batch = photo[np.newaxis]
+    if not isinstance(engine, Describes):
+        return Look(class_activation_map(engine(batch)[0], *head, temperature))
+    found = engine.describe(batch)
+    return Look(
+        evidence=class_activation_map(found.feature_maps[0], *head, temperature),
+        known_surface=surface.is_known(found.deviations[0]) if surface else None,
+        trace=None if found.traces is None else to_trace(found.traces[0], photo.shape[:2]),
+    )
 
 
 def load_classifier(path: Path | None = None, engine: str | None = None) -> Classifier:
