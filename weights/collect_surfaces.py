@@ -43,20 +43,28 @@ PORTRAITS = "art/textures/ui/session/portraits/[gu]*/*.dds"
 def main() -> None:
     """Link the photos, then unpack one package after the other."""
     data, out = Path(sys.argv[1]).resolve(), Path(sys.argv[2])
-    with CORRECTIONS.open() as rows:
+    link_photos(data / "train", out / "train", CORRECTIONS)
+    _link(out / "val", data / "val")
+
+    collect(LIST, out / "train" / "no_crack", out / "portraits")
+
+
+def link_photos(train: Path, out: Path, corrections: Path) -> None:
+    """Link each labelled photo below ``out``, where the table ``corrections`` wants it, if at all.
+
+    The table has the columns ``photo``, as ``no_crack/name.jpg``, and ``label``, empty for none.
+    """
+    with corrections.open() as rows:
         corrected = {row["photo"]: row["label"] for row in csv.DictReader(rows)}
     for label in ("crack", "no_crack"):
-        (out / "train" / label).mkdir(parents=True, exist_ok=True)
+        (out / label).mkdir(parents=True, exist_ok=True)
     for label in ("crack", "no_crack"):
-        for photo in (data / "train" / label).iterdir():
+        for photo in (train / label).iterdir():
             shown = corrected.get(f"{label}/{photo.name}", label)
             # Numbers in both folders may be the same.
             name = photo.name if shown == label else f"{photo.stem}-{label}{photo.suffix}"
             if shown:
-                _link(out / "train" / shown / name, photo)
-    _link(out / "val", data / "val")
-
-    collect(LIST, out / "train" / "no_crack", out / "portraits")
+                _link(out / shown / name, photo)
 
 
 def collect(surfaces: Path, out: Path, portraits: Path | None = None) -> None:
