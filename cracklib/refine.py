@@ -236,15 +236,17 @@ def darkness(brightness: Pixels) -> FloatArray:
 
     uint8 (height, width) in, float32 of the same shape in [0, 1] out. The surroundings are the
     median over half of the shorter side, at most 192 px: that is the wall's own brightness, even
-    inside a crack as wide as a hand.
+    inside a crack as wide as a hand. Beyond the border the wall is taken to go on getting darker or
+    brighter as it does inside, so that the dark corners of a photo are no cracks.
     """
     height, width = brightness.shape
     step = min(min(height, width) / 2, _SURROUNDINGS_PX) / _WINDOW_CELLS
     cells = max(2, round(width / step)), max(2, round(height / step))
     coarse = cv2.resize(brightness, cells, interpolation=cv2.INTER_AREA)
     margin = _WINDOW_CELLS // 2
-    padded = cv2.copyMakeBorder(coarse, margin, margin, margin, margin, cv2.BORDER_REFLECT)
-    median = cv2.medianBlur(padded, _WINDOW_CELLS)[margin:-margin, margin:-margin]
+    padded = np.pad(coarse.astype(np.int16), margin, mode="reflect", reflect_type="odd")
+    window = np.clip(padded, 0, 255).astype(np.uint8)
+    median = cv2.medianBlur(window, _WINDOW_CELLS)[margin:-margin, margin:-margin]
     around = cv2.resize(median.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
     darker = 1 - (brightness.astype(np.float32) + _BLACK) / (around + _BLACK)
     return _smoothed(np.clip(darker, 0, 1))

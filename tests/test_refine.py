@@ -129,6 +129,14 @@ def test_a_crack_as_wide_as_a_brick_is_dark_to_its_middle():
     assert found[112, 50] == 0.0
 
 
+def test_light_that_fades_towards_the_border_makes_nothing_dark():
+    brightness = np.tile(np.linspace(60, 200, 224).astype(np.uint8), (224, 1))
+    brightness[:, 3:6] //= 2
+    found = darkness(brightness)
+    assert found[:, 4].min() > 0.2
+    assert found[:, 10:].max() < 0.05
+
+
 def test_darkness_is_a_share_of_the_light():
     brightness = np.full((224, 224), 200, np.uint8)
     brightness[:, 100:106] = 50
