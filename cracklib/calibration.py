@@ -31,8 +31,9 @@ from cracklib.metrics import (
 )
 from cracklib.photo import read_photo
 from cracklib.preprocess import large_input_size, resize_to_input, to_input
+from cracklib.refine import prominence
 from cracklib.surface import find_readout
-from cracklib.tracer import ALL_BLOCKS, Tracer, trace_log_odds
+from cracklib.tracer import ALL_BLOCKS, Tracer
 from cracklib.types import FloatArray, HeatScale, Look, Pixels, Progress, SurfacePrior, WindowScale
 from cracklib.weights import Weights
 
@@ -55,10 +56,10 @@ OTHERS_ALARM_AT_MOST = 0.02
 MARGIN = 0.01
 """So that no engine's rounding calls the highest of them cracked."""
 MAX_OFFSET = 3.0
-TRACE_WEIGHT = 0.6
-"""Of the log-odds of the trace's strongest places. With a source left out of all training, more
-would be better; the bundled weights know theirs, and with more fall below what the worst of them is
-held to (weights/DIARY.md).
+TRACE_WEIGHT = 0.8
+"""Of how much the places that look most like a crack stand out (``refine.prominence``). With a
+source left out of all training more would be better; the bundled weights know theirs, and with 1
+tiles fall below what they are held to (weights/DIARY.md).
 """
 CLEAN_QUANTILE = 0.5
 CRACK_QUANTILE = 0.99
@@ -155,7 +156,7 @@ def _look_at_all(
         return look_at(photo, engine, head, surface, temperature=1.0)
 
     def by_trace(look: Look) -> float:
-        return 0.0 if look.trace is None else TRACE_WEIGHT * trace_log_odds(look.trace)
+        return 0.0 if look.likeness is None else TRACE_WEIGHT * prominence(look.likeness)
 
     def count() -> None:
         bar.update()

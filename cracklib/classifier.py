@@ -12,8 +12,9 @@ from cracklib.architecture import HEAD, STRIDE
 from cracklib.cam import class_activation_map, measure_windows, strongest_window
 from cracklib.config import TRACERS, WINDOW_CELLS, engine_name, weights_path
 from cracklib.engines import Describes, Engine, HoldsMemory, build_engine
+from cracklib.refine import prominence
 from cracklib.surface import SurfaceReadout, find_readout
-from cracklib.tracer import ALL_BLOCKS, Tracer, read_tracer, to_trace, trace_log_odds
+from cracklib.tracer import ALL_BLOCKS, Tracer, read_tracer, to_trace
 from cracklib.types import FloatArray, Look, Verdict
 from cracklib.weights import ModelCard, Weights, layers_sha256, load_weights
 
@@ -55,9 +56,9 @@ class Classifier:
         equation 9, https://arxiv.org/abs/1706.04599); for two classes, the sigmoid of their
         difference, which is the mean of the class activation map. With ``in_windows`` the strongest
         window counts instead of the whole, read as the card's ``window_scale`` says; a card without
-        one raises ``ValueError``. The trace counts as its ``trace_weight`` says, and where it is
-        told whether the photo shows a known surface, its ``surface_prior`` is applied, if it has
-        one.
+        one raises ``ValueError``. What looks most like a crack counts as its ``trace_weight`` says,
+        and where it is told whether the photo shows a known surface, its ``surface_prior`` is
+        applied, if it has one.
         """
         prior = self.card.surface_prior if look.known_surface is not None else None
         if in_windows:
@@ -65,8 +66,8 @@ class Classifier:
         else:
             log_odds = float(look.evidence.mean(dtype=np.float64))
             log_odds += prior.offset if prior else 0.0
-        if look.trace is not None and self.card.trace_weight:
-            log_odds += self.card.trace_weight * trace_log_odds(look.trace)
+        if look.likeness is not None and self.card.trace_weight:
+            log_odds += self.card.trace_weight * prominence(look.likeness)
         if prior and not look.known_surface:
             log_odds -= prior.deduction
         return float(np.exp(-np.logaddexp(0.0, -log_odds)))

@@ -16,6 +16,7 @@ import numpy as np
 from cracklib.architecture import STRIDE
 from cracklib.overlay import upsample_heat
 from cracklib.preprocess import IMAGENET_MEANS_BGR, to_input
+from cracklib.refine import crack_likeness
 from cracklib.types import FloatArray, Look, Pixels
 
 FIRST_LOOK_SIZE = (288, 288)
@@ -42,11 +43,15 @@ def look_twice(
 
     ``look`` looks at a preprocessed photo, float32 (height, width, 3). It first sees ``pixels``,
     uint8 RGB, at the height and width ``seen_at``, and then at ``second_look_size``, in grey and
-    transposed, that is, mirrored in a diagonal.
+    transposed, that is, mirrored in a diagonal. What the first traces is looked for in the photo.
     """
     first = look(to_input(pixels, seen_at))
     photo = to_input(pixels, second_look_size(pixels.shape[:2], seen_at))
     grey = (photo + IMAGENET_MEANS_BGR).mean(axis=2, keepdims=True) - IMAGENET_MEANS_BGR
     second = look(np.ascontiguousarray(grey.swapaxes(0, 1))).evidence.T
     again = upsample_heat(second, first.evidence.shape)
-    return replace(first, evidence=(first.evidence + again) / np.float32(2))
+    evidence = (first.evidence + again) / np.float32(2)
+    if first.trace is None:
+        return replace(first, evidence=evidence)
+    likeness = crack_likeness(pixels, evidence.shape, first.trace)
+    return replace(first, evidence=evidence, likeness=likeness)

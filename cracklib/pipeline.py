@@ -42,7 +42,7 @@ class Inspection:
     photo was searched at, from what the looks at the whole see to the photo's own; ``heat`` then
     has the most of them. Empty where it was not searched. ``known_surface`` is as in
     ``Look``. ``traces`` are those of the first look and, for a photo that was searched, of
-    each scale; empty where there is no tracer.
+    each scale; empty where there is no tracer. ``likeness`` is that of the looks at the whole.
     """
 
     photo: Photo
@@ -56,6 +56,7 @@ class Inspection:
     scales: tuple[FloatArray, ...] = ()
     known_surface: bool | None = None
     traces: tuple[Trace, ...] = ()
+    likeness: FloatArray | None = None
 
     @cached_property
     def doubts(self) -> tuple[Doubt, ...]:
@@ -77,8 +78,9 @@ class Inspection:
         (``follow_thin``).
         """
         if self.scales:
-            return refine_scales(self.photo.pixels, self.scales, self.traces)
-        refined = refine_heat(self.photo.pixels, self.heat, *self.traces)
+            return refine_scales(self.photo.pixels, self.scales, self.traces, self.likeness)
+        trace = self.traces[0] if self.traces else None
+        refined = refine_heat(self.photo.pixels, self.heat, trace, self.likeness)
         if self.verdict == "crack":
             refined = raise_faint(refined)
         surely = self.probability >= SURE and self.known_surface is not False
@@ -187,8 +189,8 @@ class Inspector:
         ]
         probability = inspection.probability
         if self.card.window_scale and self.card.window_scale.deduction is not None:
-            trace = inspection.traces[0] if inspection.traces else None
-            looks = (Look(found, inspection.known_surface, trace) for found in evidence)
+            known, likeness = inspection.known_surface, inspection.likeness
+            looks = (Look(found, known, likeness=likeness) for found in evidence)
             probabilities = (classifier.probability(look, in_windows=True) for look in looks)
             probability = max(probability, *probabilities)
         heats = (to_heat(found, self.card.heat_scale) for found in evidence)
@@ -220,6 +222,7 @@ class Inspector:
             model_sha256=self.card.sha256,
             known_surface=look.known_surface,
             traces=() if look.trace is None else (look.trace,),
+            likeness=look.likeness,
         )
 
 

@@ -10,7 +10,6 @@ reads what no training run changes, and serves every model that started from the
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,8 +28,6 @@ CHANNELS = {5: 48, 4: 48, 3: 32, 2: 24}
 PIXELS_TO_A_CELL = 2
 """Of the photo as the network sees it, each way."""
 OUTPUT = "trace"
-_STRONGEST = 0.005
-"""Share of a trace that is read for the verdict: a thin crack has no more."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,17 +90,6 @@ def to_trace(trace: FloatArray, size: tuple[int, int]) -> Trace:
         for side, cells in zip(size, trace.shape, strict=True)
     ]
     return np.pad(np.rint(trace * 255).astype(np.uint8), missing, mode="edge")
-
-
-def trace_log_odds(trace: Trace) -> float:
-    """How much a photo's most crack-like places look like a crack, in log-odds, -6.3 to 6.3.
-
-    Those of the mean of the trace's strongest half per cent.
-    """
-    count = max(1, round(_STRONGEST * trace.size))
-    strongest = np.partition(trace, -count, axis=None)[-count:]
-    mean = (float(strongest.mean()) + 0.5) / 256
-    return math.log(mean / (1 - mean))
 
 
 _ADVICE = (

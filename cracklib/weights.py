@@ -60,7 +60,7 @@ class ModelCard:
     https://arxiv.org/abs/1706.04599); ``verdict_threshold`` is the probability from which the
     verdict is "crack"; ``heat_scale`` is in log-odds; ``window_scale`` is for large photos, and
     without it they are seen as all others; ``surface_prior`` is for what is and is not a known
-    surface; ``trace_weight`` is what ``tracer.trace_log_odds`` counts beside the network's
+    surface; ``trace_weight`` is what ``refine.prominence`` counts beside the network's
     log-odds, 0 where no decoder of all blocks belongs to the weights; ``quality`` maps a data
     source to its metrics on the validation photos; ``data`` maps a source to its photos per class;
     ``minutes`` is how long the run took on the machine that ``versions`` names, since its last

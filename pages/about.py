@@ -44,13 +44,14 @@ verdict is “Crack found”. A photo of what looks like no wall or floor needs 
 - **Class activation map** is what the network saw ([Zhou et al. 2016](https://arxiv.org/abs/1512.04150)):
   a coarse grid, smoothed, that shows about where to look. Its colours are evidence for a crack, in
   log-odds: 0 is undecided, and +2.3 is odds of ten to one. Averaged over a small photo it is the
-  log-odds of the probability, but for a shift by what kind of surface it shows and by how much like
-  a crack its clearest line is; a large photo is judged by the third of it, in height and width,
+  log-odds of the probability, but for a shift by what kind of surface it shows and by how much what
+  is most like a crack stands out; a large photo is judged by the third of it, in height and width,
   that speaks most for a crack, or by the piece of that kind that stands out most in the search.
 - **Crack** follows the crack itself: it is that evidence times how much each pixel looks like a
   crack, that is, darker than its surroundings, the bottom of a dark valley, or one to a decoder
-  on the network's layers, and no long straight joint. It can't show what the network has no
-  evidence for, and near a crack a dark joint can glow with it.
+  on the network's layers, and no long straight joint. Evidence in one place counts a little way
+  along the crack. It can't show what the network has no evidence for, and near a crack a dark
+  joint can glow with it.
 - One colour means the same amount in every photo, but for a faint *Crack* in a photo that is called
   cracked: it is raised until it can be seen, and where a wall is surely cracked (80 %), so is what
   goes on from a crack that is drawn. Weak heat is not drawn, so that a sound wall looks

@@ -45,6 +45,19 @@ def test_the_mean_of_both_looks_is_taken(pixels):
     assert twice.known_surface, "what the first look says"
 
 
+def test_what_the_first_look_traces_is_looked_for_in_the_photo(pixels):
+    trace = np.full((144, 192), 255, np.uint8)
+
+    def look(photo):
+        evidence = np.zeros(tuple(side // 16 for side in photo.shape[:2]), np.float32)
+        return Look(evidence, trace=trace if photo.shape[:2] == (288, 384) else None)
+
+    likeness = look_twice(look, pixels, (288, 384)).likeness
+    assert likeness.shape == (240, 320)
+    assert likeness[60, 241] > 1.5 * likeness[160, 100], "traced, and darker than the wall"
+    assert look_twice(darkness, pixels, (288, 384)).likeness is None, "nothing traced"
+
+
 def test_the_second_look_sees_no_colour():
     pixels = np.zeros((224, 224, 3), np.uint8)
     pixels[:112] = 240, 120, 60

@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -5,7 +6,15 @@ from hypothesis import strategies as st
 
 from cracklib import refine
 from cracklib.config import DISPLAY_THRESHOLD
-from cracklib.refine import dark_ridges, darkness, refine_heat, refine_scales, straight_lines
+from cracklib.refine import (
+    crack_likeness,
+    dark_ridges,
+    darkness,
+    prominence,
+    refine_heat,
+    refine_scales,
+    straight_lines,
+)
 from cracklib.synthesis import render_crack, render_wall
 
 EVERYWHERE = np.ones((14, 14), np.float32)
@@ -56,6 +65,54 @@ def test_a_trace_tells_one_dark_line_from_another():
     without, with_trace = refine_heat(pixels, EVERYWHERE), refine_heat(pixels, EVERYWHERE, trace)
     assert without[112, 161] == pytest.approx(without[112, 61], abs=0.02)
     assert with_trace[112, 161] > 2 * with_trace[112, 61]
+
+
+def test_heat_in_one_place_of_a_crack_counts_farther_along_it():
+    pixels = wall()
+    pixels[:, 96:104] = 20
+    pixels[:, 200:208] = 20
+    trace = np.zeros((112, 112), np.uint8)
+    trace[:, 48:52], trace[:, 100:104] = 255, 255
+    heat = np.zeros((14, 14), np.float32)
+    heat[:5, 6] = 1.0
+    drawn = refine_heat(pixels, heat, trace)
+    assert drawn[100, 100] > DISPLAY_THRESHOLD, "20 px from where there is heat"
+    assert drawn[150:].max() == 0.0, "too far"
+    assert drawn[:, 190:].max() == 0.0, "another line"
+    assert drawn[100, 120] == 0.0, "beside it"
+
+
+def test_a_likeness_at_hand_is_not_looked_for_again(cracked, monkeypatch):
+    pixels, _ = cracked
+    expected = refine_heat(pixels, EVERYWHERE)
+    likeness = crack_likeness(pixels, EVERYWHERE.shape)
+    monkeypatch.setattr(refine, "crack_likeness", None)
+    np.testing.assert_array_equal(
+        refine_heat(pixels, EVERYWHERE, likeness=likeness), expected, strict=True
+    )
+
+
+def test_a_crack_stands_out_as_much_as_it_is_traced(cracked):
+    pixels, mask = cracked
+    trace = 255 * mask[::2, ::2].astype(np.uint8)
+    clear, faint, sound = (
+        prominence(crack_likeness(*of))
+        for of in ((pixels, (14, 14), trace), (pixels, (14, 14), trace // 4), (wall(), (14, 14)))
+    )
+    assert clear > faint + 1 > sound + 2
+
+
+@pytest.mark.parametrize("everywhere", [0.0, 0.4, 1.0])
+def test_nothing_stands_out_of_a_wall_that_is_alike_all_over(everywhere):
+    assert prominence(np.full((40, 50), everywhere, np.float32)) == 0.0
+
+
+def test_dark_places_count_less_where_there_is_no_trace():
+    pixels = wall()
+    pixels[60:100, 60:100] = 20
+    trace = np.zeros((112, 112), np.uint8)
+    without, with_trace = refine_heat(pixels, EVERYWHERE), refine_heat(pixels, EVERYWHERE, trace)
+    assert without[80, 80] > DISPLAY_THRESHOLD > with_trace[80, 80]
 
 
 def test_a_faint_crack_is_raised_until_it_is_drawn():
@@ -177,12 +234,16 @@ def test_any_photo_gives_heat_between_0_and_1(height, width, cells, seed):
 def test_tiles_of_a_search_hardly_show(monkeypatch):
     rng = np.random.default_rng(2)
     pixels, mask = render_crack(render_wall(rng, (1000, 1100), "concrete"), rng, width_px=1.0)
-    heats = [np.full((18, 20), 0.3, np.float32), np.full((62, 68), 0.8, np.float32)]
-    whole = refine_scales(pixels, heats)
+    heats = [np.full((18, 20), 0.3, np.float32), rng.random((62, 68), np.float32)]
+    traces = [
+        np.where(cv2.resize(mask.astype(np.uint8), size[::-1]) > 0, 200, 30).astype(np.uint8)
+        for size in ((144, 160), (500, 550))
+    ]
+    whole = refine_scales(pixels, heats, traces)
     assert whole.shape == (1000, 1100)
     assert (whole[mask] >= 0.25).mean() > 0.5
     monkeypatch.setattr(refine, "_TILE_PX", 300)
-    np.testing.assert_allclose(refine_scales(pixels, heats), whole, atol=0.03)
+    np.testing.assert_allclose(refine_scales(pixels, heats, traces), whole, atol=0.03)
 
 
 def test_each_place_has_the_most_of_any_scale():
