@@ -95,6 +95,18 @@ def test_every_page_runs(app, page):
     assert not app.error
 
 
+def test_a_place_like_a_crack_is_pointed_out_where_none_is_found(app):
+    wall = np.random.default_rng(0).integers(120, 160, (240, 240, 3)).astype(np.uint8)
+    app.run()
+    upload(app, "plain.png", encode_png(wall))
+    assert "No crack found" in verdict(app)
+    assert "coloured" not in verdict(app)
+    wall[103:137, 103:137] = 0
+    upload(app, "marked.png", encode_png(wall))
+    assert "No crack found" in verdict(app)
+    assert "Look at what is coloured all the same" in verdict(app)
+
+
 def test_controls_reach_the_viewer_and_never_run_the_model(app, inspector, dark_png):
     app.run()
     upload(app, "dark.png", dark_png)

@@ -195,6 +195,8 @@ def _verdict_html(inspection: Inspection, threshold: float) -> str:
         kind, title = "unsure", "Unsure"
     elif abs(probability - threshold) < _CLOSE_CALL:
         sentence += " A close call: photograph it again, nearer and in even light."
+    elif kind == "clear" and inspection.crack_heat.max() >= DISPLAY_THRESHOLD:
+        sentence += " Look at what is coloured all the same: by itself it could be one."
     return f"""
 <section class="verdict {kind}" aria-label="Verdict">
   <div class="sign"></div>
