@@ -169,6 +169,8 @@ def test_a_practice_set_can_be_corrected_at_phone_width(train_page):
     page = train_page
     page.set_viewport_size({"width": 390, "height": 844})
     page.get_by_role("radio", name="Practice set").click()
+    expect(page.get_by_role("button", name="Add practice photos")).to_be_visible()
+    wait_until_idle(page)
     page.get_by_role("button", name="Add practice photos").click()
     expect(count_of(page, "Cracked")).to_have_text("40", timeout=TIMEOUT_MS)
     wait_until_idle(page)

@@ -60,6 +60,7 @@ def upload_model(page, path):
     page.get_by_text("Upload a model").click()
     page.get_by_test_id("stForm").locator('input[type="file"]').set_input_files(path)
     expect(page.get_by_test_id("stForm").get_by_text(path.name)).to_be_visible()
+    wait_until_idle(page)
     page.get_by_role("button", name="Add the model").click()
 
 
