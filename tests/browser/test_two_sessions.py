@@ -90,7 +90,7 @@ def test_a_model_and_photos_stay_in_their_session(app_url, open_page, store_root
     upload_model(one, sober_model)
     expect(one.get_by_text("north wall", exact=True)).to_be_visible(timeout=TIMEOUT_MS)
     use = one.get_by_role("button", name="Use", exact=True)
-    expect(use).to_have_count(2, timeout=3 * TIMEOUT_MS)
+    expect(use).to_have_count(2)
     use.last.click()
     expect(use.last).to_be_disabled()
     wait_until_idle(one)
