@@ -28,7 +28,7 @@ from cracklib.scan import Scan, join_scales
 from cracklib.types import FloatArray, HeatScale, Look, Photo, Pixels, Progress, Trace, Verdict
 from cracklib.weights import ModelCard
 
-SURE = 0.8
+SURE = 0.9
 """The probability from which on faint heat beside a crack is taken for more of it."""
 
 

@@ -40,11 +40,11 @@ _HEAT_POWER = 0.3
 _REACH_PX = 32
 _REACH_POWER = 1.5
 """Heat reaches so far along a crack, and is there no more than its likeness to this power."""
-_MIDDLE = 0.42
+_MIDDLE = 0.46
 """The product that is drawn as half heat: few cracks reach 0.6, and no colours are to lie idle."""
 _FAINT_SHARE, _FAINT_HEAT, _MOST_ODDS = 0.002, 0.36, 4.0
 """For ``raise_faint``: so many pixels reach at least so much heat, if that takes no more."""
-_THIN = 0.16
+_THIN = 0.13
 """For ``follow_thin``: a crack goes on where its heat is above this."""
 _STRONGEST = 0.005
 """Share of the pixels that is read for the verdict: a thin crack has no more."""
@@ -96,7 +96,7 @@ def refine_heat(
 ) -> FloatArray:
     """Heat that follows the crack: ``heat**0.3`` times ``crack_likeness``.
 
-    The product, in [0, 1], is spread over the colours by ``product**2 / (product**2 + 0.42**2)``,
+    The product, in [0, 1], is spread over the colours by ``product**2 / (product**2 + 0.46**2)``,
     which changes no order. With a trace, heat is first carried along cracks: see ``_carry``. Where
     no heat reaches nothing is drawn, whatever it looks like.
 
@@ -127,7 +127,7 @@ def raise_faint(heat: FloatArray) -> FloatArray:
 def follow_thin(heat: FloatArray) -> FloatArray:
     """The refined heat of a photo that is surely cracked, drawn on where a crack gets thin.
 
-    The odds of what ``hysteresis`` finds down to 0.16 are raised so much that all of it is drawn.
+    The odds of what ``hysteresis`` finds down to 0.13 are raised so much that all of it is drawn.
     float32 (rows, columns) in [0, 1] in and out.
     """
     odds = DISPLAY_THRESHOLD / (1 - DISPLAY_THRESHOLD) * (1 - _THIN) / _THIN

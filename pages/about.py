@@ -53,7 +53,7 @@ verdict is “Crack found”. A photo of what looks like no wall or floor needs 
   along the crack. It can't show what the network has no evidence for, and near a crack a dark
   joint can glow with it.
 - One colour means the same amount in every photo, but for a faint *Crack* in a photo that is called
-  cracked: it is raised until it can be seen, and where a wall is surely cracked (80 %), so is what
+  cracked: it is raised until it can be seen, and where a wall is surely cracked (90 %), so is what
   goes on from a crack that is drawn. Weak heat is not drawn, so that a sound wall looks
   sound. *Hide heat below* moves that limit and changes nothing else.
 """

@@ -77,8 +77,8 @@ def test_only_a_sure_crack_in_a_known_surface_is_followed_to_its_thin_end(inspec
         inspection = replace(found, verdict="crack", heat=everywhere, **changes)
         return (inspection.refined >= DISPLAY_THRESHOLD).any(axis=0).sum()
 
-    shortest = drawn(probability=0.79, known_surface=True)
-    assert drawn(probability=0.8, known_surface=True) > shortest + 5
+    shortest = drawn(probability=0.89, known_surface=True)
+    assert drawn(probability=0.9, known_surface=True) > shortest + 5
     assert drawn(probability=0.99, known_surface=False) == shortest
     assert drawn(probability=0.99, known_surface=None) > shortest + 5, "nobody can tell"
 
