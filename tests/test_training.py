@@ -43,10 +43,11 @@ def data(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def small_mix(monkeypatch):
+def small_runs(monkeypatch):
     mix = Mix(per_class_min=1, per_class_max=6, pairs=2, mosaics=2)
     for name, recipe in RECIPES.items():
         monkeypatch.setitem(RECIPES, name, dataclasses.replace(recipe, mix=mix))
+    monkeypatch.setattr("cracklib.calibration.SCENES", 1)
 
 
 def run(data: Path, out: Path, **options) -> Path:
@@ -59,7 +60,7 @@ def run(data: Path, out: Path, **options) -> Path:
 
 @pytest.fixture(scope="module")
 def uninterrupted(data, tmp_path_factory):
-    """Made by the first test that asks, under ``small_mix`` like all others."""
+    """Made by the first test that asks, under ``small_runs`` like all others."""
     made: list[Path] = []
 
     def get() -> Path:
