@@ -21,7 +21,7 @@ from cracklib.cam import Windows, measure_windows, strongest_window
 from cracklib.classifier import look_at
 from cracklib.config import LARGE_INPUT_SIDE_PX, WINDOW_CELLS, engine_name
 from cracklib.dataset import LabelledFile
-from cracklib.engines import build_engine
+from cracklib.engines import build_engine, measure_ranges
 from cracklib.looks import FIRST_LOOK_SIZE, look_twice
 from cracklib.metrics import (
     balanced_weights,
@@ -61,6 +61,8 @@ TRACE_WEIGHT = 0.8
 source left out of all training more would be better; the bundled weights know theirs, and with 1
 tiles fall below what they are held to (weights/DIARY.md).
 """
+RANGE_PHOTOS = 64
+"""So many photos, of all sources and labels, tell how large activations get."""
 CLEAN_QUANTILE = 0.5
 CRACK_QUANTILE = 0.99
 """Heat 0 is this quantile of the evidence over uncracked photos, heat 1 this one over cracked."""
@@ -76,7 +78,8 @@ def calibrate(
     """The fields of the model card that are fitted or measured on the validation ``files``.
 
     ``temperature`` (Guo et al. 2017), ``verdict_threshold``, ``heat_scale``, ``window_scale``,
-    ``surface_prior``, ``trace_weight``, ``quality``. ``tracer`` is what belongs to the weights.
+    ``surface_prior``, ``trace_weight``, ``activation_ranges``, ``quality``. ``tracer`` is what
+    belongs to the weights.
     """
     if tracer and tracer.blocks != ALL_BLOCKS:
         tracer = None
@@ -112,8 +115,20 @@ def calibrate(
         "window_scale": window_scale,
         "surface_prior": surface_prior,
         "trace_weight": TRACE_WEIGHT if tracer else 0.0,
+        "activation_ranges": find_ranges(weights, feature_layer, files),
         "quality": {source: metrics.to_dict() for source, metrics in measured.items()},
     }
+
+
+def find_ranges(
+    weights: Weights, feature_layer: FeatureLayer, files: Sequence[LabelledFile]
+) -> dict[str, float]:
+    """``engines.measure_ranges`` of some of ``files``; none for an engine without use for them."""
+    if engine_name() != "openvino":
+        return {}
+    some = files[:: -(-len(files) // RANGE_PHOTOS)]
+    photos = (to_input(read_photo(file.path).pixels, FIRST_LOOK_SIZE) for file in some)
+    return measure_ranges(weights, feature_layer, photos)
 
 
 class _SeenPhoto(NamedTuple):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,14 @@ import numpy as np
 from cracklib.architecture import HEAD, STRIDE
 from cracklib.cam import class_activation_map, measure_windows, strongest_window
 from cracklib.config import TRACERS, WINDOW_CELLS, engine_name, weights_path
-from cracklib.engines import Describes, Engine, HoldsMemory, build_engine
+from cracklib.engines import (
+    Describes,
+    Engine,
+    HoldsMemory,
+    build_engine,
+    computes_in_8_bits,
+    openvino_engine,
+)
 from cracklib.refine import prominence
 from cracklib.surface import SurfaceReadout, find_readout
 from cracklib.tracer import ALL_BLOCKS, Tracer, read_tracer, to_trace
@@ -23,7 +31,8 @@ class Classifier:
     """An engine, the head's weights, and the card that says how to read the logits.
 
     With ``surface``, and an engine that describes photos, looks tell known surfaces from anything
-    else. ``forward_passes`` counts the photos that went through the network.
+    else. ``build_search_engine`` is called when a photo is first searched. ``forward_passes``
+    counts the photos that went through the network.
     """
 
     def __init__(
@@ -32,12 +41,23 @@ class Classifier:
         weights: Mapping[str, FloatArray],
         card: ModelCard,
         surface: SurfaceReadout | None = None,
+        build_search_engine: Callable[[], Engine] | None = None,
     ) -> None:
         self.card = card
         self._head = weights[f"{HEAD}/kernel"], weights[f"{HEAD}/bias"]
         self.forward_passes = 0
         self._engine = engine
         self._surface = surface
+        self._build_search_engine = build_search_engine
+
+    @cached_property
+    def for_search(self) -> Classifier:
+        """What sees the tiles of a search: this one, or the same on an engine that is faster."""
+        build, self._build_search_engine = self._build_search_engine, None
+        if build is None:
+            return self
+        head = dict(zip((f"{HEAD}/kernel", f"{HEAD}/bias"), self._head, strict=True))
+        return Classifier(build(), head, self.card, self._surface)
 
     def look(self, photo: FloatArray) -> Look:
         """One forward pass, of a preprocessed photo, float32 (height, width, 3)."""
@@ -137,8 +157,14 @@ def load_classifier(path: Path | None = None, engine: str | None = None) -> Clas
     tracer = find_tracer(weights)
     if tracer is None or tracer.blocks != ALL_BLOCKS:
         card = replace(card, trace_weight=0.0)
-    run = build_engine(engine or engine_name(), weights, card.feature_layer, tracer)
-    return Classifier(run, weights, card, find_readout(weights))
+    name = engine or engine_name()
+    run = build_engine(name, weights, card.feature_layer, tracer)
+    in_8_bits = None
+    if card.activation_ranges and computes_in_8_bits(name):
+        in_8_bits = partial(
+            openvino_engine, weights, card.feature_layer, tracer, card.activation_ranges
+        )
+    return Classifier(run, weights, card, find_readout(weights), in_8_bits)
 
 
 def find_tracer(weights: Weights) -> Tracer | None:

@@ -171,7 +171,7 @@ class Inspector:
 
     def begin_scan(self, inspection: Inspection) -> Scan:
         """The search of an inspection's photo, for who wants to do its steps himself."""
-        return Scan(self.classifier, inspection.photo.pixels)
+        return Scan(self.classifier.for_search, inspection.photo.pixels)
 
     def finish_scan(self, inspection: Inspection, scan: Scan) -> Inspection:
         """What the inspection became by a scan that is ``finished``.

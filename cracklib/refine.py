@@ -217,7 +217,8 @@ def _likeness(
 ) -> FloatArray:
     """All of one size; ``trace`` in [0, 255]."""
     # Mortar, brick and paint are lit in at least one channel; the inside of a crack is in none.
-    brightness = pixels.max(axis=2)
+    red, green, blue = cv2.split(pixels)
+    brightness = np.asarray(cv2.max(cv2.max(red, green), blue), np.uint8)
     ridges: FloatArray = np.sqrt(dark_ridges(brightness, ridge_full))
     dark = darkness(brightness)
     if trace is not None:
@@ -323,7 +324,7 @@ def dark_ridges(brightness: Pixels, full: float = _RIDGE_FULL) -> FloatArray:
         xx, yy, xy = (
             cv2.Sobel(scaled, -1, *order, ksize=3) / 4 for order in ((2, 0), (0, 2), (1, 1))
         )
-        larger = (xx + yy) / 2 + np.hypot((xx - yy) / 2, xy)
+        larger = (xx + yy) / 2 + cv2.magnitude((xx - yy) / 2, xy)
         strongest = np.maximum(strongest, larger * sigma**1.5)
     return _smoothed(np.clip(strongest / full, 0, 1))
 

@@ -61,10 +61,11 @@ class ModelCard:
     verdict is "crack"; ``heat_scale`` is in log-odds; ``window_scale`` is for large photos, and
     without it they are seen as all others; ``surface_prior`` is for what is and is not a known
     surface; ``trace_weight`` is what ``refine.prominence`` counts beside the network's
-    log-odds, 0 where no decoder of all blocks belongs to the weights; ``quality`` maps a data
-    source to its metrics on the validation photos; ``data`` maps a source to its photos per class;
-    ``minutes`` is how long the run took on the machine that ``versions`` names, since its last
-    start if it was interrupted.
+    log-odds, 0 where no decoder of all blocks belongs to the weights; ``activation_ranges`` are
+    those of ``engines.measure_ranges``, empty where a search computes as one look does;
+    ``quality`` maps a data source to its metrics on the validation photos; ``data`` maps a source
+    to its photos per class; ``minutes`` is how long the run took on the machine that ``versions``
+    names, since its last start if it was interrupted.
     """
 
     name: str
@@ -84,6 +85,7 @@ class ModelCard:
     window_scale: WindowScale | None = None
     surface_prior: SurfacePrior | None = None
     trace_weight: float = 0.0
+    activation_ranges: Mapping[str, float] = field(default_factory=dict)
     labels: tuple[str, ...] = LABELS
     input_size: tuple[int, int] = INPUT_SIZE
     preprocessing: str = PREPROCESSING
@@ -105,6 +107,8 @@ class ModelCard:
             problems.append("temperature must be above 0")
         if not self.trace_weight >= 0:
             problems.append("trace_weight must be 0 or more")
+        if not all(most > 0 for most in self.activation_ranges.values()):
+            problems.append("activation_ranges must be above 0")
         if not 0 < self.verdict_threshold < 1:
             problems.append("verdict_threshold must be between 0 and 1")
         if problems:
@@ -358,6 +362,7 @@ def _check_types(card: ModelCard) -> None:
         *(estimate[key] for estimate in estimates for key in ("value", "low", "high")),
     ]
     finite = [card.temperature, card.trace_weight, card.heat_scale.low, card.heat_scale.high]
+    finite += [*card.activation_ranges.values()]
     finite += [] if card.minutes is None else [card.minutes]
     if card.window_scale is not None:
         finite += [card.window_scale.slope, card.window_scale.offset]

@@ -44,6 +44,25 @@ def test_head_is_applied_to_the_average():
     assert found == pytest.approx(1 / (1 + math.exp(1.5 - 8)))
 
 
+def test_the_engine_for_searches_is_built_when_one_begins_and_once():
+    built = []
+
+    def build():
+        built.append(1)
+        return lambda batch: flat_engine(2 * batch)
+
+    classifier = Classifier(flat_engine, HEAD, make_card(), build_search_engine=build)
+    photo = np.ones((1, 1, 3), np.float32)
+    assert classifier.look(photo).evidence.max() == 1
+    assert not built
+    for _ in range(2):
+        assert classifier.for_search.look(photo).evidence.max() == 2
+    assert len(built) == 1
+    assert classifier.look(photo).evidence.max() == 1
+    without = Classifier(flat_engine, HEAD, make_card())
+    assert without.for_search is without
+
+
 def test_what_looks_like_a_crack_counts_as_much_as_the_card_says():
     """The strongest half per cent of it, beside the rest."""
     likeness = np.full((20, 100), 0.24495, np.float32)

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from cracklib.architecture import weight_shapes
-from cracklib.engines import ENGINES, _split, build_engine
+from cracklib.engines import (
+    ENGINES,
+    _split,
+    build_engine,
+    computes_in_8_bits,
+    measure_ranges,
+    openvino_engine,
+)
 from cracklib.errors import CrackError
 from cracklib.photo import read_photo
 from cracklib.pipeline import Inspector
@@ -60,6 +67,28 @@ def test_threads_do_not_mix_photos(openvino, batch):
         results = list(pool.map(lambda i: openvino(batch[i % 3 : i % 3 + 1]), range(12)))
     for i, result in enumerate(results):
         np.testing.assert_array_equal(result[0], expected[i % 3])
+
+
+def test_ranges_are_the_most_that_goes_into_a_convolution(weights, batch):
+    ranges = measure_ranges(weights, "block5_conv3", batch[:2])
+    assert len(ranges) == 12
+    assert "block1_conv1" not in ranges, "what goes into it is the photo"
+    of_each = [measure_ranges(weights, "block5_conv3", [photo]) for photo in batch[:2]]
+    for name, most in ranges.items():
+        assert most == max(one[name] for one in of_each)
+    kernel, bias = weights["block1_conv1/kernel"], weights["block1_conv1/bias"]
+    around = np.stack([batch[:2, i : i + 222, j : j + 222] for i in range(3) for j in range(3)], -2)
+    inside = np.einsum("nhwkc,kco->nhwo", around, kernel.reshape(9, 3, 64)) + bias
+    assert ranges["block1_conv2"] == pytest.approx(inside.max(), rel=0.1)
+
+
+def test_in_8_bits_the_map_is_nearly_the_same(weights, batch, openvino):
+    if not computes_in_8_bits("openvino"):
+        pytest.skip("this CPU gains nothing by it")
+    ranges = measure_ranges(weights, "block5_conv3", batch)
+    rounded = openvino_engine(weights, "block5_conv3", ranges=ranges)(batch)
+    exact = openvino(batch)
+    assert 0 < np.abs(rounded - exact).mean() < 0.05 * exact.mean()
 
 
 def test_split_is_exact(batch):

@@ -108,9 +108,14 @@ def test_every_tile_of_a_dark_photo_is_made_brighter_alike(monkeypatch):
 
 
 @pytest.mark.slow
-def test_tiles_of_the_real_network_give_what_the_whole_gives(bundled_weights, monkeypatch):
+@pytest.mark.parametrize("for_search", [True, False])
+def test_tiles_of_the_real_network_give_what_the_whole_gives(
+    bundled_weights, monkeypatch, for_search
+):
     monkeypatch.setattr(scan, "TILE_PX", 256)
     classifier = Inspector.load(bundled_weights).classifier
+    if for_search:
+        classifier = classifier.for_search
     pixels = cv2.resize(grainy_wall(40, 60), (787, 523), interpolation=cv2.INTER_CUBIC)
     found = run(Scan(classifier, pixels))
     whole = classifier.look(preprocess_pixels(pixels))

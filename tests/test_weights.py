@@ -158,7 +158,9 @@ def test_card_json_round_trip():
     assert ModelCard.from_json(shifted.to_json()) == shifted
     traced = make_card(trace_weight=0.5)
     assert ModelCard.from_json(traced.to_json()) == traced
-    searched = make_card(window_scale=WindowScale(0.7, -2.0, deduction=4.0))
+    searched = make_card(
+        window_scale=WindowScale(0.7, -2.0, deduction=4.0), activation_ranges={"block1_conv2": 9.5}
+    )
     assert ModelCard.from_json(searched.to_json()) == searched
 
 
@@ -178,6 +180,22 @@ def test_a_card_from_before_traces_counted_is_read():
     values = json.loads(make_card().to_json())
     del values["trace_weight"]
     assert ModelCard.from_json(json.dumps(values)).trace_weight == 0
+
+
+def test_a_card_from_before_8_bits_is_read():
+    values = json.loads(make_card().to_json())
+    del values["activation_ranges"]
+    assert ModelCard.from_json(json.dumps(values)).activation_ranges == {}
+
+
+@pytest.mark.parametrize(
+    "ranges",
+    [{"block1_conv2": most} for most in (0, -1, float("nan"), float("inf"), "much", None)] + [[1]],
+)
+def test_a_card_with_broken_ranges_is_refused(encoded, ranges):
+    values = json.loads(make_card().to_json()) | {"activation_ranges": ranges}
+    with pytest.raises(WeightsError, match="not a model card"):
+        decode_weights(encoded, json.dumps(values), "w")
 
 
 @pytest.mark.parametrize("weight", [-1, float("nan"), float("inf"), "much", None])
