@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 
@@ -49,15 +50,19 @@ class Classifier:
         self._engine = engine
         self._surface = surface
         self._build_search_engine = build_search_engine
+        self._building = Lock()
+        self._for_search: Classifier | None = None
 
-    @cached_property
+    @property
     def for_search(self) -> Classifier:
         """What sees the tiles of a search: this one, or the same on an engine that is faster."""
-        build, self._build_search_engine = self._build_search_engine, None
-        if build is None:
-            return self
-        head = dict(zip((f"{HEAD}/kernel", f"{HEAD}/bias"), self._head, strict=True))
-        return Classifier(build(), head, self.card, self._surface)
+        with self._building:
+            if self._build_search_engine:
+                head = dict(zip((f"{HEAD}/kernel", f"{HEAD}/bias"), self._head, strict=True))
+                engine = self._build_search_engine()
+                self._for_search = Classifier(engine, head, self.card, self._surface)
+                self._build_search_engine = None
+        return self._for_search or self
 
     def look(self, photo: FloatArray) -> Look:
         """One forward pass, of a preprocessed photo, float32 (height, width, 3)."""
