@@ -241,8 +241,11 @@ class _OpenVino:
 
 def _split(batch: FloatArray) -> FloatArray:
     """(n, rows, columns, 3) as (n, rows, columns, 6): what bfloat16 holds of it, and the rest."""
-    high = (batch.view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32)
-    return np.concatenate([high, batch - high], axis=-1)
+    halves = np.empty((*batch.shape[:-1], 6), np.float32)
+    high, rest = halves[..., :3], halves[..., 3:]
+    np.bitwise_and(batch.view(np.uint32), np.uint32(0xFFFF0000), out=high.view(np.uint32))
+    np.subtract(batch, high, out=rest)
+    return halves
 
 
 def tensorflow_engine(
