@@ -23,7 +23,13 @@ from cracklib.looks import FIRST_LOOK_SIZE, look_twice
 from cracklib.overlay import fit_heat, render_overlay, upsample_heat
 from cracklib.photo import decode_photo, read_photo
 from cracklib.preprocess import large_input_size
-from cracklib.refine import follow_thin, raise_faint, refine_heat, refine_scales
+from cracklib.refine import (
+    follow_thin,
+    raise_faint,
+    refine_heat,
+    refine_scales,
+    show_hottest,
+)
 from cracklib.scan import Scan, join_scales
 from cracklib.types import FloatArray, HeatScale, Look, Photo, Pixels, Progress, Trace, Verdict
 from cracklib.weights import ModelCard
@@ -73,12 +79,13 @@ class Inspection:
         """The heat refined to the crack: float32 in [0, 1], of the size it is found at.
 
         See ``refine.refine_heat`` and, for a photo that was searched, ``refine_scales``. The faint
-        heat of a photo that was not searched and is called cracked is raised (``raise_faint``), and
-        on a surface that is surely cracked it is followed to where cracks get thin
-        (``follow_thin``).
+        heat of a photo that is called cracked is raised (``raise_faint``, ``show_hottest``), and
+        where a photo that was not searched is surely cracked and of a known surface, it is followed
+        to where cracks get thin (``follow_thin``).
         """
         if self.scales:
-            return refine_scales(self.photo.pixels, self.scales, self.traces, self.likeness)
+            found = refine_scales(self.photo.pixels, self.scales, self.traces, self.likeness)
+            return show_hottest(found) if self.verdict == "crack" else found
         trace = self.traces[0] if self.traces else None
         refined = refine_heat(self.photo.pixels, self.heat, trace, self.likeness)
         if self.verdict == "crack":

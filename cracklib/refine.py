@@ -44,6 +44,8 @@ _MIDDLE = 0.46
 """The product that is drawn as half heat: few cracks reach 0.6, and no colours are to lie idle."""
 _FAINT_SHARE, _FAINT_HEAT, _MOST_ODDS = 0.002, 0.36, 4.0
 """For ``raise_faint``: so many pixels reach at least so much heat, if that takes no more."""
+_SEEN_HEAT = 0.28
+"""For ``show_hottest``: a little above what is drawn."""
 _THIN = 0.13
 """For ``follow_thin``: a crack goes on where its heat is above this."""
 _STRONGEST = 0.005
@@ -122,6 +124,18 @@ def raise_faint(heat: FloatArray) -> FloatArray:
     wanted = _FAINT_HEAT / (1 - _FAINT_HEAT)
     odds = min(_MOST_ODDS, wanted * (1 - strongest) / max(strongest, 1e-6))
     return _multiply_odds(heat, odds)
+
+
+def show_hottest(heat: FloatArray) -> FloatArray:
+    """The refined heat of a photo that a search calls cracked: where most of it is, it is drawn.
+
+    Where no heat reaches 0.28 the odds of all of it are multiplied by what lets the most do so.
+    That changes no order. float32 (rows, columns) in [0, 1] in and out.
+    """
+    most = float(heat.max())
+    if not 0 < most < _SEEN_HEAT:
+        return heat
+    return _multiply_odds(heat, _SEEN_HEAT / (1 - _SEEN_HEAT) * (1 - most) / most)
 
 
 def follow_thin(heat: FloatArray) -> FloatArray:

@@ -83,6 +83,20 @@ def test_only_a_sure_crack_in_a_known_surface_is_followed_to_its_thin_end(inspec
     assert drawn(probability=0.99, known_surface=None) > shortest + 5, "nobody can tell"
 
 
+def test_a_crack_that_only_a_search_sees_is_drawn_somewhere(inspector):
+    pixels = np.full((600, 800, 3), 180, np.uint8)
+    pixels[300:302, 200:600] = 165
+    found = inspector.inspect(Photo(pixels))
+    faint = np.zeros((37, 50), np.float32)
+    faint[18, 12:37] = 0.01
+
+    def most(verdict):
+        inspection = replace(found, verdict=verdict, scales=(found.heat * 0, faint))
+        return inspection.refined.max()
+
+    assert 0 < most("no_crack") < DISPLAY_THRESHOLD < most("crack")
+
+
 def test_overlay_draws_the_map_asked_for(inspector, dark_corner):
     inspection = inspector.inspect(dark_corner)
     for heat_map, heat in (("crack", inspection.refined), ("activation", inspection.heatmap)):

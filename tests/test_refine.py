@@ -137,6 +137,18 @@ def test_a_clear_crack_is_left_as_it_is():
     assert refine.raise_faint(heat) is heat
 
 
+def test_of_what_a_search_finds_the_hottest_place_is_drawn():
+    heat = np.zeros((100, 100), np.float32)
+    heat[50, :40] = np.linspace(0.01, 0.05, 40)
+    shown = refine.show_hottest(heat)
+    assert shown[50, 39] > DISPLAY_THRESHOLD
+    assert (shown >= DISPLAY_THRESHOLD).sum() < 10
+    assert (np.diff(shown[50, :40]) > 0).all(), "in the same order"
+    assert (shown[heat == 0] == 0).all()
+    for as_it_is in (np.zeros_like(heat), np.minimum(heat * 10, 0.5)):
+        assert refine.show_hottest(as_it_is) is as_it_is
+
+
 def test_a_crack_is_followed_to_where_it_is_thin():
     heat = np.zeros((100, 100), np.float32)
     heat[50, :40] = 0.5
