@@ -35,7 +35,7 @@ def test_measured_photos_get_the_same_probabilities_again(inspector, measured, s
 
 def test_the_card_says_what_was_measured(inspector, measured):
     quality = inspector.card.quality
-    assert set(quality) == set(measured.scores)
+    assert set(quality) == set(measured.metrics)
     for source, promised in quality.items():
         for name in ("accuracy", "calibration_error"):
             value = measured.metrics[source][name]["value"]
