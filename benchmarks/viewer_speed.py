@@ -20,12 +20,14 @@ from benchmarks.measure import print_table, render_photo
 from cracklib.photo import encode_jpeg
 
 SIZE = (3000, 4000)
-SWEEPS = 4
+SWEEPS = 24
 STEPS = 20
 DISPLAYS = 8
+IDLE_APP = "[data-testid=stApp][data-test-script-state=notRunning]"
 
-# A picture is drawn when pixels are put on the heat's canvas. `move` resolves to the milliseconds
-# from the event's own time stamp, before it waits for a frame, to the frame after that picture's.
+# A picture is drawn when pixels are put on the heat's canvas, or its opacity is another. `move`
+# resolves to the milliseconds from the event's own time stamp, before it waits for a frame, to the
+# frame after that picture's.
 WATCH = """
 const put = CanvasRenderingContext2D.prototype.putImageData;
 let drawn = () => {};
@@ -33,7 +35,9 @@ CanvasRenderingContext2D.prototype.putImageData = function (...args) {
   put.apply(this, args);
   drawn();
 };
+const blended = new MutationObserver(() => drawn());
 window.awaitPicture = (type) => {
+  blended.observe(find('.viewer canvas'), {attributeFilter: ['style']});
   window.move = new Promise((resolve) => {
     addEventListener(type, (event) => {
       drawn = () => {
@@ -94,7 +98,8 @@ def measure_displays(page: Page, photos: list[Path]) -> list[float]:
 
 
 def measure_drag(page: Page, key: str) -> list[float]:
-    """A slider dragged to and fro, one of its steps at a time."""
+    """A slider dragged to and fro, one of its steps at a time, while the app has nothing to do."""
+    page.locator(IDLE_APP).wait_for()
     track = page.locator(f".st-key-{key} [role=group] > div")
     thumb = page.locator(f".st-key-{key} [role=group] input").locator("xpath=../..")
     track.scroll_into_view_if_needed()

@@ -36,7 +36,7 @@ class Viewer {
   mmPerPx = null;
   pointers = new Map();
   table = new Uint32Array(65536);
-  stale = { view: false, colours: false };
+  stale = {}; // what is to be drawn: view, colours, opacity
 
   constructor(root) {
     for (const name of ["viewer", "stage", "marks", "divider", "zoom", "reading", "ruler", "hint"])
@@ -109,9 +109,10 @@ class Viewer {
   }
 
   control(controls) {
-    const changed = JSON.stringify(controls) !== JSON.stringify(this.controls);
+    const changed = (key) => controls[key] !== this.controls?.[key];
+    if (changed("threshold") || changed("colormap")) this.redraw("colours");
+    else if (changed("opacity")) this.redraw("opacity");
     this.controls = controls;
-    if (changed) this.redraw("colours");
   }
 
   // React moves a slider a frame after the pointer. Where it moves can be told at once: as far from
@@ -181,12 +182,14 @@ class Viewer {
     if (!this.photo) return;
     if (this.stale.view) this.place();
     if (this.stale.view || this.stale.colours) this.colour();
-    this.stale = { view: false, colours: false };
+    this.canvas.style.opacity = this.controls.opacity;
+    this.stale = {};
     if (this.asked === this.turn) this.viewer.dataset.shown = this.photo.id;
   }
 
   show() {
     this.asked = this.turn;
+    this.showUnits();
     this.redraw("view");
     this.redraw("colours");
   }
@@ -272,10 +275,9 @@ class Viewer {
   }
 
   colour() {
-    const { opacity, threshold, colormap } = this.controls;
+    const { threshold, colormap } = this.controls;
     const colours = this.colours(colormap);
-    this.showBar(colours, threshold);
-    this.canvas.style.opacity = opacity;
+    this.showThreshold(threshold);
     if (!this.heat || !this.pixels) return;
     const from = threshold * 255 * 256;
     for (let value = 0; value < 65536; value++)
@@ -294,24 +296,29 @@ class Viewer {
       for (let i = 0; i < 256; i++) rgba.set(bytes.subarray(3 * i, 3 * i + 3), 4 * i);
       this.coloursOf = colormap;
       this.coloursNow = new Uint32Array(rgba.buffer);
+      const stops = Array.from({ length: 17 }, (_, i) => {
+        const at = 4 * Math.round((255 * i) / 16);
+        return `rgb(${rgba[at]} ${rgba[at + 1]} ${rgba[at + 2]})`;
+      });
+      this.inBar("scale").style.background = `linear-gradient(to right, ${stops})`;
     }
     return this.coloursNow;
   }
 
-  showBar(colours, threshold) {
-    const find = (name) => this.root.querySelector(`.colour-bar .${name}`);
-    const rgb = new Uint8Array(colours.buffer);
-    const stops = Array.from({ length: 17 }, (_, i) => {
-      const at = 4 * Math.round((255 * i) / 16);
-      return `rgb(${rgb[at]} ${rgb[at + 1]} ${rgb[at + 2]})`;
-    });
+  inBar(name) {
+    return this.root.querySelector(`.colour-bar .${name}`);
+  }
+
+  showUnits() {
     const { title, signed } = this.data.bar;
-    find("scale").style.background = `linear-gradient(to right, ${stops})`;
-    find("title").textContent = title;
-    find("from").textContent = `drawn from ${this.reads(threshold)} up`;
-    find("hidden").style.width = find("threshold").style.left = `${100 * threshold}%`;
-    find("low").textContent = signed ? `${this.reads(0)} or less` : "0";
-    find("high").textContent = signed ? `${this.reads(1)} or more` : "1";
+    this.inBar("title").textContent = title;
+    this.inBar("low").textContent = signed ? `${this.reads(0)} or less` : "0";
+    this.inBar("high").textContent = signed ? `${this.reads(1)} or more` : "1";
+  }
+
+  showThreshold(threshold) {
+    this.inBar("from").textContent = `drawn from ${this.reads(threshold)} up`;
+    this.inBar("hidden").style.width = this.inBar("threshold").style.left = `${100 * threshold}%`;
     const drawn = this.heat && this.heat.highest >= threshold * 255;
     this.root.querySelector(".caption").textContent = this.heat
       ? this.data.captions[drawn ? 0 : 1]
