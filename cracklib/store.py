@@ -25,6 +25,7 @@ from cracklib.weights import card_path, decode_weights, save_weights
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 _FOLDER_NAME = re.compile(r"[0-9a-f]{32}")
+_HALF_DELETED = re.compile(r"\.[0-9a-f]{32}")
 _MODEL_NAME = re.compile(r"\w(?:[\w .()+-]{0,38}[\w)+])?")
 
 
@@ -186,7 +187,7 @@ class Store:
         """
         self._make_root()
         for folder in self.root.iterdir():
-            if folder.name.startswith("."):  # a deletion that was cut short
+            if _HALF_DELETED.fullmatch(folder.name):
                 shutil.rmtree(folder, ignore_errors=True)
             elif _FOLDER_NAME.fullmatch(folder.name) and _is_unused(folder):
                 _delete(folder)
@@ -195,7 +196,7 @@ class Store:
         # Again at every sweep: what cleans temporary files may have taken an empty one away.
         try:
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if self.root.stat().st_uid != os.getuid():
+            if self.root.lstat().st_uid != os.getuid():  # a link may be planted in a shared folder
                 raise PermissionError(0, "it belongs to another account")
             self.root.chmod(0o700)
         except OSError as error:

@@ -155,15 +155,22 @@ def test_a_session_with_a_running_job_is_kept(root, session):
 
 
 def test_only_folders_of_sessions_are_swept(root):
-    root.mkdir()
-    other = root / "keep me"
-    other.mkdir()
-    age(other, 2 * DAY_S)
-    half_deleted = root / ".0123"
-    half_deleted.mkdir()
+    others = [root / name for name in ("keep me", ".git", ".config")]
+    half_deleted = root / f".{32 * '0'}"
+    for folder in (*others, half_deleted):
+        folder.mkdir(parents=True)
+        age(folder, 2 * DAY_S)
     Store(root)
-    assert other.exists()
+    assert all(folder.exists() for folder in others)
     assert not half_deleted.exists()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can plant one for another account")
+def test_no_link_that_another_account_planted_is_followed(root, tmp_path):
+    root.symlink_to(tmp_path)
+    os.chown(root, 12345, -1, follow_symlinks=False)
+    with pytest.raises(CrackError, match="belongs to another account"):
+        Store(root)
 
 
 def test_a_deleted_session_is_gone(root, session):
