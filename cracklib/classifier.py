@@ -103,9 +103,10 @@ class Classifier:
         return STRIDE if self.card.feature_layer == "block5_conv3" else 2 * STRIDE
 
     def release_memory(self) -> None:
-        """Give back what a photo larger than usual made the engine allocate."""
-        if isinstance(self._engine, HoldsMemory):
-            self._engine.release_memory()
+        """Give back what a photo larger than usual made the engine of a search allocate."""
+        engine = (self._for_search or self)._engine
+        if isinstance(engine, HoldsMemory):
+            engine.release_memory()
 
     def _window_log_odds(self, evidence: FloatArray) -> float:
         """What the strongest window of a large photo's class activation map says, in log-odds.

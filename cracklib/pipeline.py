@@ -45,10 +45,11 @@ class Inspection:
     ``probability`` is the calibrated probability of a crack; ``heat`` is float32 (rows, columns)
     in [0, 1] as the network sees it, ``scale`` the log-odds that its 0 and 1 stand for; ``seconds``
     is the time from the photo as given to the heat. ``scales`` is the heat at each scale that the
-    photo was searched at, from what the looks at the whole see to the photo's own; ``heat`` then
-    has the most of them. Empty where it was not searched. ``known_surface`` is as in
-    ``Look``. ``traces`` are those of the first look and, for a photo that was searched, of
-    each scale; empty where there is no tracer. ``likeness`` is that of the looks at the whole.
+    photo was searched at, the photo's own last; ``heat`` then has the most of them and of what the
+    looks at the whole see. Empty where it was not searched. ``known_surface`` is as in ``Look``.
+    ``traces`` is that of the first look or, for a photo that was searched, of each scale; empty
+    where there is no tracer. ``likeness`` is that of the looks at the whole, and
+    ``whole`` what they alone found, for a photo that was searched.
     """
 
     photo: Photo
@@ -63,6 +64,7 @@ class Inspection:
     known_surface: bool | None = None
     traces: tuple[Trace, ...] = ()
     likeness: FloatArray | None = None
+    whole: Inspection | None = None
 
     @cached_property
     def doubts(self) -> tuple[Doubt, ...]:
@@ -78,13 +80,14 @@ class Inspection:
     def crack_heat(self) -> FloatArray:
         """The heat refined to the crack: float32 in [0, 1], of the size it is found at.
 
-        See ``refine.refine_heat`` and, for a photo that was searched, ``refine_scales``. The faint
-        heat of a photo that is called cracked is raised (``raise_faint``, ``show_hottest``), and
-        where a photo that was not searched is surely cracked and of a known surface, it is followed
-        to where cracks get thin (``follow_thin``).
+        See ``refine.refine_heat`` and, for a photo that was searched, ``refine_scales``: that draws
+        no less than the looks at the whole do. The faint heat of a photo that is called cracked is
+        raised (``raise_faint``, ``show_hottest``), and where the looks at the whole are sure of it
+        and the surface is known, it is followed to where cracks get thin (``follow_thin``).
         """
-        if self.scales:
-            found = refine_scales(self.photo.pixels, self.scales, self.traces, self.likeness)
+        if self.whole:
+            coarsest = self.whole.crack_heat
+            found = refine_scales(self.photo.pixels, coarsest, self.scales, self.traces)
             return show_hottest(found) if self.verdict == "crack" else found
         trace = self.traces[0] if self.traces else None
         refined = refine_heat(self.photo.pixels, self.heat, trace, self.likeness)
@@ -178,7 +181,7 @@ class Inspector:
 
     def begin_scan(self, inspection: Inspection) -> Scan:
         """The search of an inspection's photo, for who wants to do its steps himself."""
-        return Scan(self.classifier.for_search, inspection.photo.pixels)
+        return Scan(self.classifier, inspection.photo.pixels)
 
     def finish_scan(self, inspection: Inspection, scan: Scan) -> Inspection:
         """What the inspection became by a scan that is ``finished``.
@@ -200,15 +203,15 @@ class Inspector:
             looks = (Look(found, known, likeness=likeness) for found in evidence)
             probabilities = (classifier.probability(look, in_windows=True) for look in looks)
             probability = max(probability, *probabilities)
-        heats = (to_heat(found, self.card.heat_scale) for found in evidence)
-        scales = (inspection.heat, *heats)
+        scales = tuple(to_heat(found, self.card.heat_scale) for found in evidence)
         return replace(
             inspection,
             verdict=classifier.verdict(probability),
             probability=probability,
-            heat=join_scales(scales),
+            heat=join_scales([inspection.heat, *scales]),
             scales=scales,
-            traces=(*inspection.traces, *scan.traces),
+            traces=tuple(scan.traces),
+            whole=inspection,
             seconds=inspection.seconds + scan.seconds,
         )
 

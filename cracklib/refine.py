@@ -18,6 +18,9 @@ from cracklib.types import FloatArray, Pixels, Trace
 # Everything here was chosen on one half of the masked photos; `benchmarks.refined_heat` has both.
 _SIDE_PX = 384
 """Shorter side that lines are looked for at. Finer than this, a crack's rim is grain and dust."""
+_STRIP = 4
+"""So many times as finely as the network looked along its longer side, at most: a strip, however
+long, is to take no more time and memory than that."""
 _SURROUNDINGS_PX = 192
 _WINDOW_CELLS = 29
 """Cells of the median's window, ``_SURROUNDINGS_PX`` in all; coarse, for the sake of its time."""
@@ -175,24 +178,25 @@ def _multiply_odds(heat: FloatArray, factor: float) -> FloatArray:
 
 def refine_scales(
     pixels: Pixels,
+    coarsest: FloatArray,
     heats: Sequence[FloatArray],
     traces: Sequence[Trace] = (),
-    likeness: FloatArray | None = None,
 ) -> FloatArray:
     """The heat of a photo that was searched at several scales, refined at each of them.
 
-    ``pixels`` is uint8 RGB (height, width, 3); ``heats``, from the coarsest to the finest, are as
-    for ``refine_heat``, and so are ``traces``, one for each or none at all, and ``likeness``, of
-    the coarsest. Each place has the most that any scale gives it: a wide crack is seen whole from
-    afar, a hairline from near. Straight lines are those of the coarsest scale, for from near any
-    crack has straight pieces. Returns float32 in [0, 1] of the size of the finest scale.
+    ``pixels`` is uint8 RGB (height, width, 3); ``coarsest`` is the refined heat of the photo as a
+    whole; ``heats`` are those of the finer scales, from the coarsest of them to the finest, as for
+    ``refine_heat``, and so are ``traces``, one for each or none at all. Each place has the most
+    that any scale gives it: a wide crack is seen whole from afar, a hairline from near. Straight
+    lines are those of the photo as a whole, for from near any crack has straight pieces. Returns
+    float32 in [0, 1] of the size of the finest scale.
 
     The finer scales are done in tiles, and where there is no heat not at all.
     """
+    refined = coarsest
+    lines = straight_lines(_shrunk(pixels, coarsest.shape))
     of_scales: Sequence[Trace | None] = traces or [None] * len(heats)
-    refined = refine_heat(pixels, heats[0], of_scales[0], likeness)
-    lines = straight_lines(_seen_for(pixels, heats[0].shape))
-    for heat, trace in zip(heats[1:], of_scales[1:], strict=True):
+    for heat, trace in zip(heats, of_scales, strict=True):
         at_scale = _seen_for(pixels, heat.shape)
         coarser, size = refined, at_scale.shape[:2]
         refined = np.empty(size, np.float32)
@@ -214,13 +218,21 @@ def refine_scales(
 
 def _seen_for(pixels: Pixels, cells: tuple[int, ...]) -> Pixels:
     """The photo at the size that lines are looked for at."""
-    height, width = pixels.shape[:2]
+    shortest, longest = sorted(pixels.shape[:2])
     finest = STRIDE * min(cells)
-    if min(height, width) <= max(_SIDE_PX, finest + STRIDE - 1):
+    shrink = 1.0
+    if shortest > max(_SIDE_PX, finest + STRIDE - 1):
+        shrink = max(_SIDE_PX, finest) / shortest
+    shrink = min(shrink, _STRIP * STRIDE * max(cells) / longest)
+    if shrink == 1:
         return pixels
-    shrink = max(_SIDE_PX, finest) / min(height, width)
-    size = max(1, round(width * shrink)), max(1, round(height * shrink))
-    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+    height, width = (max(1, round(side * shrink)) for side in pixels.shape[:2])
+    return _shrunk(pixels, (height, width))
+
+
+def _shrunk(pixels: Pixels, size: tuple[int, ...]) -> Pixels:
+    height, width = size
+    return np.asarray(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _likeness(

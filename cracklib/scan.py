@@ -154,7 +154,7 @@ class Scan:
         tile = self._tiles[0]
         rows, columns = tile.rows, tile.columns
         seen = self._at_scale(tile.scale)[rows.seen, columns.seen]
-        look = self._classifier.look(preprocess_pixels(brighten(seen, self._gain)))
+        look = self._classifier.for_search.look(preprocess_pixels(brighten(seen, self._gain)))
         stride = self._classifier.stride
         top, left = (span.first - span.start_px // stride for span in (rows, columns))
         self.evidence[tile.scale][rows.given, columns.given] = look.evidence[

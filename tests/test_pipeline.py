@@ -14,6 +14,7 @@ from cracklib.errors import PhotoError
 from cracklib.looks import FIRST_LOOK_SIZE, look_twice
 from cracklib.photo import encode_png
 from cracklib.pipeline import Inspector
+from cracklib.refine import refine_heat
 from cracklib.types import Photo, WindowScale
 from tests.tiny import TINY_HEAD, make_card
 
@@ -91,10 +92,24 @@ def test_a_crack_that_only_a_search_sees_is_drawn_somewhere(inspector):
     faint[18, 12:37] = 0.01
 
     def most(verdict):
-        inspection = replace(found, verdict=verdict, scales=(found.heat * 0, faint))
-        return inspection.refined.max()
+        whole = replace(found, heat=found.heat * 0)
+        return replace(whole, verdict=verdict, scales=(faint,), whole=whole).refined.max()
 
     assert 0 < most("no_crack") < DISPLAY_THRESHOLD < most("crack")
+
+
+def test_a_search_draws_no_less_of_a_crack_than_the_looks_at_the_whole(inspector):
+    pixels = np.full((600, 800, 3), 180, np.uint8)
+    for x in range(800):
+        y = 300 + round(40 * np.sin(x / 20))
+        pixels[y - 4 : y + 5, x] = 40 + x // 6
+    found = inspector.inspect(Photo(pixels))
+    heat = np.full((37, 50), 0.9, np.float32)
+    whole = replace(found, verdict="crack", probability=0.95, heat=heat)
+    searched = replace(whole, scales=(0 * heat,), whole=whole)
+    drawn = whole.refined >= DISPLAY_THRESHOLD
+    assert drawn.sum() > (refine_heat(pixels, heat) >= DISPLAY_THRESHOLD).sum() > 0
+    np.testing.assert_array_equal(searched.refined >= DISPLAY_THRESHOLD, drawn)
 
 
 def test_overlay_draws_the_map_asked_for(inspector, dark_corner):

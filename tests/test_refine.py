@@ -243,6 +243,11 @@ def test_any_photo_gives_heat_between_0_and_1(height, width, cells, seed):
     assert 0.0 <= refined.min() <= refined.max() <= 1.0
 
 
+def test_lines_of_a_strip_are_looked_for_no_more_finely_than_it_was_seen():
+    assert crack_likeness(wall((300, 40_000)), (14, 64)).shape == (31, 4096)
+    assert crack_likeness(wall((300, 2000)), (14, 64)).shape == (300, 2000)
+
+
 def test_tiles_of_a_search_hardly_show(monkeypatch):
     rng = np.random.default_rng(2)
     pixels, mask = render_crack(render_wall(rng, (1000, 1100), "concrete"), rng, width_px=1.0)
@@ -251,11 +256,13 @@ def test_tiles_of_a_search_hardly_show(monkeypatch):
         np.where(cv2.resize(mask.astype(np.uint8), size[::-1]) > 0, 200, 30).astype(np.uint8)
         for size in ((144, 160), (500, 550))
     ]
-    whole = refine_scales(pixels, heats, traces)
+    coarsest = refine_heat(pixels, heats[0], traces[0])
+    whole = refine_scales(pixels, coarsest, heats[1:], traces[1:])
     assert whole.shape == (1000, 1100)
     assert (whole[mask] >= 0.25).mean() > 0.5
     monkeypatch.setattr(refine, "_TILE_PX", 300)
-    np.testing.assert_allclose(refine_scales(pixels, heats, traces), whole, atol=0.03)
+    tiled = refine_scales(pixels, coarsest, heats[1:], traces[1:])
+    np.testing.assert_allclose(tiled, whole, atol=0.03)
 
 
 def test_each_place_has_the_most_of_any_scale():
@@ -264,7 +271,7 @@ def test_each_place_has_the_most_of_any_scale():
     pixels[:, 600:604] = 20
     left, right = np.zeros((21, 21), np.float32), np.zeros((56, 56), np.float32)
     left[:, :12], right[:, 30:] = 1.0, 1.0
-    refined = refine_scales(pixels, [left, right])
+    refined = refine_scales(pixels, refine_heat(pixels, left), [right])
     assert refined[100:800, 302].min() > 0.1
     assert refined[100:800, 602].min() > 0.1
     assert refined[:, 800:].max() < 0.01

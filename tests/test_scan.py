@@ -113,16 +113,43 @@ def test_tiles_of_the_real_network_give_what_the_whole_gives(
     bundled_weights, monkeypatch, for_search
 ):
     monkeypatch.setattr(scan, "TILE_PX", 256)
+    if not for_search:
+        monkeypatch.setattr(Classifier, "for_search", property(lambda self: self))
     classifier = Inspector.load(bundled_weights).classifier
-    if for_search:
-        classifier = classifier.for_search
     pixels = cv2.resize(grainy_wall(40, 60), (787, 523), interpolation=cv2.INTER_CUBIC)
     found = run(Scan(classifier, pixels))
-    whole = classifier.look(preprocess_pixels(pixels))
+    whole = classifier.for_search.look(preprocess_pixels(pixels))
     assert np.ptp(whole.evidence) > 1
     # Where OpenVINO computes in bfloat16, sums of another order may round to the next number.
     np.testing.assert_allclose(found.evidence[-1], whole.evidence, atol=0.05)
     np.testing.assert_allclose(found.traces[-1], whole.trace.astype(int), atol=4)
+
+
+def test_the_faster_engine_is_built_for_tiles_alone_and_gives_back_its_memory():
+    built, released = [], []
+
+    class Faster:
+        def __call__(self, batch):
+            return tiny_dense_engine(batch)
+
+        def release_memory(self):
+            released.append(self)
+
+    def build():
+        built.append(1)
+        return Faster()
+
+    classifier = Classifier(tiny_dense_engine, TINY_HEAD, make_card(), build_search_engine=build)
+    for size in ((200, 300), (600, 800)):
+        begun = Inspector(classifier).begin_scan(
+            Inspector(classifier).inspect(Photo(grainy_wall(*size)))
+        )
+        begun.release_memory()
+        assert not built
+    begun.step()
+    assert built == [1]
+    begun.release_memory()
+    assert released
 
 
 def test_scales_go_from_near_what_one_pass_sees_to_the_photos_own():
