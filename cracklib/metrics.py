@@ -5,6 +5,7 @@ A crack is the positive class. Heatmaps are scored against masks.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import distance_transform_edt, maximum_filter
 from scipy.optimize import minimize, minimize_scalar
+from scipy.stats import binomtest
 
 from cracklib.types import FloatArray
 
@@ -37,7 +39,7 @@ _TOLERANCE_DISC = (
 
 @dataclass(frozen=True)
 class Estimate:
-    """A metric and its 95 % bootstrap interval."""
+    """A metric and its 95 % interval."""
 
     value: float
     low: float
@@ -104,9 +106,11 @@ def measure_classification(
     A photo is called cracked where its probability reaches ``threshold``. The AUC is the
     Mann-Whitney statistic, ties counting half. The calibration error is equation 3 of Guo et al.
     2017 (https://arxiv.org/abs/1706.04599) for the probability of a crack: 15 bins of equal width
-    over [0, 1], in each the mean probability against the share of cracks. Intervals are 95 %
-    percentile bootstrap over photos (Efron 1979); resamples in which a metric is undefined are
-    left out of its interval. Raises ``ValueError`` for no photos or values out of range.
+    over [0, 1], in each the mean probability against the share of cracks. Intervals are 95 %: of
+    shares of photos Wilson's (1927), of the balanced accuracy those of its two rates put together
+    (Newcombe 1998, https://doi.org/10.1002/(SICI)1097-0258(19980430)17:8%3C873::AID-SIM779%3E3.0.CO;2-I,
+    method 10), of the rest percentile bootstrap over photos (Efron 1979), with resamples left out
+    in which the metric is undefined. Raises ``ValueError`` for no photos or values out of range.
     """
     y, p = _checked(labels, probabilities)
     photos = len(y)
@@ -117,6 +121,17 @@ def measure_classification(
         name: _estimate(value, np.concatenate([chunk[name] for chunk in chunks]))
         for name, (value,) in point.items()
     }
+    called = p >= threshold
+    shares = {"accuracy": called == y, "recall": called[y], "false_alarm_rate": called[~y]}
+    if estimates["precision"]:
+        shares["precision"] = y[called]
+    estimates |= {name: _wilson(outcomes) for name, outcomes in shares.items() if outcomes.size}
+    if (found := estimates["recall"]) and (alarms := estimates["false_alarm_rate"]):
+        estimates["balanced_accuracy"] = Estimate(
+            value := (found.value + 1 - alarms.value) / 2,
+            value - math.hypot(found.value - found.low, alarms.high - alarms.value) / 2,
+            value + math.hypot(found.high - found.value, alarms.value - alarms.low) / 2,
+        )
     return ClassificationMetrics(photos=photos, cracks=int(y.sum()), **estimates)
 
 
@@ -250,6 +265,13 @@ def _estimate(value: float, sampled: _Doubles) -> Estimate | None:
     sampled = sampled[~np.isnan(sampled)]
     low, high = np.quantile(sampled, (0.025, 0.975)) if sampled.size else (value, value)
     return Estimate(float(value), float(low), float(high))
+
+
+def _wilson(outcomes: NDArray[np.bool_]) -> Estimate:
+    """The share of ``outcomes`` that are true, with an interval that few photos make wide."""
+    found = binomtest(int(outcomes.sum()), outcomes.size)
+    interval = found.proportion_ci(method="wilson")
+    return Estimate(float(found.statistic), float(interval.low), float(interval.high))
 
 
 def _calibration_bins(probabilities: _Doubles) -> NDArray[np.intp]:

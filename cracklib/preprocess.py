@@ -47,9 +47,10 @@ def resize_to_input(pixels: Pixels, size: tuple[int, int] = INPUT_SIZE) -> Pixel
     There the aspect ratio is not kept: a crack at the border counts as much as one in the middle.
     """
     height, width = size
-    shrinks = pixels.shape[0] > height or pixels.shape[1] > width
-    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(pixels, (width, height), interpolation=method), np.uint8)
+    # INTER_AREA averages only where it enlarges neither side, and else drops pixels.
+    smaller = min(width, pixels.shape[1]), min(height, pixels.shape[0])
+    shrunk = cv2.resize(pixels, smaller, interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(shrunk, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
 def light_gain(pixels: Pixels) -> float:

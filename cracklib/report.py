@@ -31,9 +31,7 @@ def render_classification(results: Mapping[str, ClassificationMetrics]) -> str:
             estimates = [_estimate(getattr(metrics, attribute)) for _, attribute in block]
             rows.append([source, *counts, *estimates])
         tables.append(_align(rows))
-    note = (
-        f"[low, high]: 95 % bootstrap interval. {UNDEFINED}: undefined, mostly for want of a class."
-    )
+    note = f"[low, high]: 95 % interval. {UNDEFINED}: undefined, mostly for want of a class."
     return "\n\n".join([*tables, note])
 
 

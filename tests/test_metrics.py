@@ -105,12 +105,22 @@ class TestClassification:
         for _ in range(400):
             rows = rng.integers(0, 60, 60)
             one = measure_classification(labels[rows], probabilities[rows], 0.5, resamples=1)
-            sampled.append([getattr(one, name).value for name in NAMES])
+            sampled.append([getattr(one, name).value for name in RESAMPLED])
         lows, highs = np.quantile(sampled, (0.025, 0.975), axis=0)
-        for name, low, high in zip(NAMES, lows, highs, strict=True):
+        for name, low, high in zip(RESAMPLED, lows, highs, strict=True):
             estimate = getattr(found, name)
             assert estimate.low == pytest.approx(low, abs=0.03), name
             assert estimate.high == pytest.approx(high, abs=0.03), name
+
+    def test_few_photos_all_right_prove_little(self):
+        found = measure_classification([1] * 40 + [0] * 10, [0.9] * 40 + [0.1] * 10, 0.5)
+        # Wilson's interval of 0 of 10 ends at z**2 / (10 + z**2), z = 1.96.
+        assert found.false_alarm_rate.low == 0
+        assert found.false_alarm_rate.high == pytest.approx(0.2775, abs=1e-3)
+        assert found.recall.low == pytest.approx(1 - 3.84 / 43.84, abs=1e-3)
+        both = np.hypot(0.2775, 3.84 / 43.84)
+        assert found.balanced_accuracy.low == pytest.approx(1 - both / 2, abs=1e-3)
+        assert found.balanced_accuracy.value == found.balanced_accuracy.high == 1
 
     def test_same_seed_gives_the_same_intervals(self):
         labels, probabilities = [0, 1, 1, 0, 1], [0.2, 0.4, 0.6, 0.7, 0.9]
@@ -131,7 +141,11 @@ class TestClassification:
     def test_to_dict_is_json_with_null_for_the_undefined(self):
         values = json.loads(json.dumps(quick([0, 0], [0.1, 0.2]).to_dict(), allow_nan=False))
         assert values["auc"] is None
-        assert values["accuracy"] == {"value": 1.0, "low": 1.0, "high": 1.0}
+        assert values["accuracy"] == {
+            "value": 1.0,
+            "low": pytest.approx(0.342, abs=1e-3),
+            "high": 1.0,
+        }
         assert set(values) == {"photos", "cracks", *NAMES}
 
     @pytest.mark.parametrize(
@@ -152,6 +166,7 @@ class TestClassification:
 NAMES = [
     field.name for field in fields(ClassificationMetrics) if field.name not in ("photos", "cracks")
 ]
+RESAMPLED = ("f1", "auc", "calibration_error")
 
 
 class TestTemperature:

@@ -45,6 +45,16 @@ def test_photos_of_any_size_are_squeezed_to_the_size_asked_for(side, given, seen
     np.testing.assert_allclose(made[0, 0, 2], seen - 123.68, rtol=1e-5)
 
 
+def test_no_thin_crack_is_lost_where_one_side_shrinks_and_the_other_grows():
+    pixels = np.full((200, 4000, 3), 180, np.uint8)
+    for x in range(100, 4000, 200):
+        pixels[:, x + x // 200 : x + x // 200 + 2] = 40
+    seen = resize_to_input(pixels, (224, 1024))
+    assert seen.shape == (224, 1024, 3)
+    darkest = [seen[:, at : at + 50].min() for at in range(2, 1000, 51)]
+    assert max(darkest) <= 145
+
+
 @pytest.mark.parametrize(
     ("given", "seen"),
     [(200, 200), (140, 140), (100, 140), (70, 140), (56, 140), (20, 50), (0, 0)],
