@@ -1,6 +1,7 @@
 """The files that the Model page is drawn from: written, read, and refused."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,9 +25,10 @@ from cracklib.measured import (
     rendered_to_dict,
     write_measured,
 )
-from cracklib.metrics import HeatmapMetrics
+from cracklib.metrics import OVERALL, HeatmapMetrics
 from cracklib.weights import read_card
 
+README = Path(__file__).resolve().parent.parent / "README.md"
 SHA256 = "a" * 64
 RENDERED = MeasuredRendered(
     0.5,
@@ -126,3 +128,34 @@ def test_a_damaged_file_is_refused(folder, text):
 def test_the_bundled_model_was_measured_after_it_was_trained(name):
     values = json.loads((BUNDLED_WEIGHTS.parent / "measured" / name).read_text())
     assert values["sha256"] == read_card(BUNDLED_WEIGHTS).sha256, "run weights/measure DATA"
+
+
+def readme_figure(estimate, pattern):
+    """An estimate as README prints it; a dash where a source has none."""
+    if estimate is None:
+        return "–"
+    return pattern.format(*(estimate[key] for key in ("value", "low", "high")))
+
+
+def readme_row(source, figures):
+    """The row of README's table that a source's figures in the file give."""
+    share = "{:.1%} ({:.0%}–{:.0%})"
+    cells = [
+        source,
+        f"{figures['cracks']} / {figures['photos'] - figures['cracks']}",
+        readme_figure(figures["balanced_accuracy"], share),
+        readme_figure(figures["recall"], share),
+        readme_figure(figures["false_alarm_rate"], share),
+        readme_figure(figures["auc"], "{:.3f}"),
+        readme_figure(figures["calibration_error"], "{:.1%}"),
+    ]
+    return f"| {' | '.join(cells).replace('%', '')} |"
+
+
+def test_the_readmes_table_has_the_figures_of_the_file():
+    values = json.loads((BUNDLED_WEIGHTS.parent / "measured" / VERDICTS_FILE).read_text())
+    lines = README.read_text(encoding="utf-8").splitlines()
+    [head] = [number for number, line in enumerate(lines) if line.startswith("| source | photos:")]
+    end = lines.index("", head)
+    measured = {name: row for name, row in values["verdicts"].items() if name != OVERALL}
+    assert lines[head + 2 : end] == [readme_row(*row) for row in measured.items()]
