@@ -313,6 +313,7 @@ def test_failures_end_without_a_traceback(error, status, message, monkeypatch, c
     assert capsys.readouterr().err == message
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_away_gets_no_traceback(bundled_weights):
     command = [sys.executable, "-m", "cracklib", "inspect", "ui/samples"]
     with subprocess.Popen(
