@@ -99,9 +99,10 @@ def calibrate(
     if window_scale:
         strongest = np.array([photo.strongest or 0.0 for photo in photos]) / temperature
         log_odds[~as_whole] = (window_scale.slope * strongest + window_scale.offset)[~as_whole]
-    log_odds += np.array([photo.by_trace for photo in photos])
+    by_trace = np.array([photo.by_trace for photo in photos])
+    log_odds += by_trace
     surface_prior = None
-    if has_others:
+    if has_others or by_trace.any():  # which is never negative, and nothing above makes up for it
         surface_prior = fit_surface_prior(log_odds, labels, sources, known, as_whole)
         log_odds += np.where(as_whole, surface_prior.offset, 0)
         log_odds -= np.where(known, 0, surface_prior.deduction)
@@ -327,8 +328,10 @@ def fit_surface_prior(
     judged ``as_whole``, with all sources and without each, and the lowest is taken, so that no
     source by itself makes the others look cracked; it is 0 where they are not of both labels. The
     deduction is the least by which no more than ``OTHERS_ALARM_AT_MOST`` of the sound others are
-    called cracked. All are (photos,).
+    called cracked. Where ``are_others_sound`` says no, all photos count as walls, and the deduction
+    is 0. All are (photos,).
     """
+    has_others = are_others_sound(known, labels)
     names = np.array(sources)
     balance = balanced_weights(labels, sources)
 
@@ -341,9 +344,11 @@ def fit_surface_prior(
         found = minimize_scalar(loss, bounds=(-MAX_OFFSET, MAX_OFFSET), method="bounded")
         return float(found.x)
 
-    walls = known & as_whole
+    walls = known & as_whole if has_others else as_whole
     parts = [walls, *(walls & (names != name) for name in np.unique(names))]
     offset = min((fit_offset(part) for part in parts if set(labels[part]) == {0, 1}), default=0.0)
+    if not has_others:
+        return SurfacePrior(offset, deduction=0.0)
     others = (log_odds + np.where(as_whole, offset, 0))[~known & (labels == 0)]
     highest = float(np.quantile(others, 1 - OTHERS_ALARM_AT_MOST, method="higher"))
     return SurfacePrior(offset, deduction=max(0.0, highest + MARGIN))

@@ -144,6 +144,14 @@ def test_photos_judged_by_their_windows_have_no_part_in_the_offset():
     assert fit(log_odds, labels, known, np.zeros(len(labels), bool)).offset == 0
 
 
+def test_without_others_all_count_as_walls_and_have_nothing_taken_off():
+    log_odds, labels, known = known_and_others(others=0)
+    for told in (known, ~known):
+        prior = fit(log_odds, labels, told)
+        assert prior.offset == pytest.approx(1, abs=0.3)
+        assert prior.deduction == 0
+
+
 def test_others_that_never_alarm_have_nothing_taken_off():
     log_odds, labels, known = known_and_others()
     log_odds[~known] -= 20
