@@ -22,6 +22,7 @@ from cracklib.classifier import look_at
 from cracklib.config import LARGE_INPUT_SIDE_PX, WINDOW_CELLS, engine_name
 from cracklib.dataset import LabelledFile
 from cracklib.engines import build_engine, measure_ranges
+from cracklib.errors import TrainingError
 from cracklib.looks import FIRST_LOOK_SIZE, look_twice
 from cracklib.metrics import (
     balanced_weights,
@@ -79,7 +80,7 @@ def calibrate(
 
     ``temperature`` (Guo et al. 2017), ``verdict_threshold``, ``heat_scale``, ``window_scale``,
     ``surface_prior``, ``trace_weight``, ``activation_ranges``, ``quality``. ``tracer`` is what
-    belongs to the weights.
+    belongs to the weights. Raises ``TrainingError`` where these tell no crack.
     """
     if tracer and tracer.blocks != ALL_BLOCKS:
         tracer = None
@@ -360,13 +361,18 @@ def fit_heat_scale(
     """The scale on which uncracked walls stay cold and cracks get hot.
 
     ``evidence`` is float32 (n, rows, columns) in log-odds, ``balance`` how much each photo counts.
+    Raises ``TrainingError`` where the evidence over cracked photos is no higher.
     """
     per_cell = np.broadcast_to(balance[:, None, None], evidence.shape)
     clean, cracked = labels == 0, labels == 1
-    return HeatScale(
-        low=_quantile(evidence[clean], per_cell[clean], CLEAN_QUANTILE),
-        high=_quantile(evidence[cracked], per_cell[cracked], CRACK_QUANTILE),
-    )
+    low = _quantile(evidence[clean], per_cell[clean], CLEAN_QUANTILE)
+    high = _quantile(evidence[cracked], per_cell[cracked], CRACK_QUANTILE)
+    if not low < high:
+        raise TrainingError(
+            "After this training the network tells no cracked wall from a sound one. Use a smaller "
+            "learning rate, and see that the photos are labelled the right way round."
+        )
+    return HeatScale(low, high)
 
 
 def _quantile(values: FloatArray, weights: NDArray[np.float64], share: float) -> float:

@@ -85,9 +85,7 @@ def train(
     """
     report = report or (lambda _: None)
     start_s = time.monotonic()
-    train_files, val_files = (
-        [file for file in files if file.source not in without] for files in find_split(data)
-    )
+    train_files, val_files = _leave_out(without, *find_split(data))
     _set_up_tensorflow(seed)
     weights, origin = start_weights(recipe.start, recipe.feature_layer)
     run = _run_folder(out, recipe, seed, origin, [*train_files, *val_files])
@@ -259,6 +257,26 @@ def _fit(
             ) from None
     checkpoint.restore_best()
     return checkpoint.history, stopped
+
+
+def _leave_out(
+    without: Collection[str], *parts: Sequence[LabelledFile]
+) -> Iterator[list[LabelledFile]]:
+    """Each of ``parts`` less the photos of the sources ``without``. Raises ``TrainingError``."""
+    known = sorted({file.source for files in parts for file in files})
+    if unknown := sorted(set(without) - set(known)):
+        raise TrainingError(
+            f"There are no photos of {', '.join(unknown)} to leave out. The sources are "
+            f"{', '.join(known)}."
+        )
+    for files in parts:
+        left = [file for file in files if file.source not in without]
+        if without and {file.label for file in left} != {0, 1}:
+            raise TrainingError(
+                f"Without {', '.join(sorted(without))} there are not both cracked and sound photos "
+                "left to train on and to validate on. Leave out fewer sources."
+            )
+        yield left
 
 
 def _average(start: Weights, tuned: Weights, start_share: float) -> Weights:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from cracklib.architecture import HEAD
+from cracklib.calibration import calibrate
 from cracklib.cam import strongest_window
 from cracklib.config import LABELS, WINDOW_CELLS
 from cracklib.dataset import LabelledFile
@@ -221,6 +222,29 @@ def test_a_source_left_out_is_used_for_nothing(data, tmp_path):
     _, card = load_weights(run(data, tmp_path / "w.safetensors", without=["b"]))
     assert set(card.data) == {"a"}
     assert set(card.quality) == {"a", "overall"}
+
+
+@pytest.mark.parametrize(
+    ("without", "message"),
+    [
+        (["a", "c"], "There are no photos of c to leave out. The sources are a, b."),
+        (["a", "b"], "Without a, b there are not both cracked and sound photos left"),
+    ],
+)
+def test_what_can_not_be_left_out_is_told_before_anything_is_made(data, tmp_path, without, message):
+    with pytest.raises(TrainingError, match=message):
+        run(data, tmp_path / "w.safetensors", without=without)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_network_that_broke_down_is_told_of(data, tmp_path, monkeypatch):
+    def broken(weights, feature_layer, files, *_):
+        nothing = {name: np.zeros_like(values) for name, values in weights.items()}
+        return calibrate(nothing, feature_layer, files, None)
+
+    monkeypatch.setattr(training, "calibrate", broken)
+    with pytest.raises(TrainingError, match="Use a smaller learning rate"):
+        run(data, tmp_path / "w.safetensors", epochs=1)
 
 
 def test_cells_are_cracked_beside_it_unknown_and_clean_elsewhere():
