@@ -15,13 +15,16 @@ from cracklib.errors import (
     CrackError,
     DatasetError,
     DownloadError,
+    MeasuredError,
     PhotoError,
+    ScaleError,
     TrainingError,
     WeightsError,
 )
 from cracklib.types import Photo
 
 if TYPE_CHECKING:
+    from cracklib.measurement import measure_cracks
     from cracklib.photo import decode_photo
     from cracklib.pipeline import Inspection, Inspector, inspect
 
@@ -31,12 +34,15 @@ __all__ = [
     "DownloadError",
     "Inspection",
     "Inspector",
+    "MeasuredError",
     "Photo",
     "PhotoError",
+    "ScaleError",
     "TrainingError",
     "WeightsError",
     "decode_photo",
     "inspect",
+    "measure_cracks",
 ]
 
 _LAZY = {
@@ -44,6 +50,7 @@ _LAZY = {
     "Inspector": "cracklib.pipeline",
     "decode_photo": "cracklib.photo",
     "inspect": "cracklib.pipeline",
+    "measure_cracks": "cracklib.measurement",
 }
 
 

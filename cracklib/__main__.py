@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -56,21 +57,23 @@ def main(argv: Sequence[str] | None = None) -> int:
 def inspect(arguments: argparse.Namespace) -> int:
     """Say of each photo whether it is cracked; with ``--out``, write overlays."""
     inspector = Inspector.load(arguments.weights)
-    targets, errors = _find_targets(arguments.photos)
+    targets, errors = _find_targets(arguments.photos, arguments.out)
     records: list[dict[str, Any]] = []
-    for target in targets:
-        try:
-            inspection = _inspect(inspector, target, scan=arguments.scan)
-        except CrackError as error:
-            errors.append(error)
-            print(error, file=sys.stderr)
-            continue
-        overlay = _write_overlay(inspection, arguments) if arguments.out else None
-        records.append(_record(target, inspection, overlay))
-        if not arguments.json:
-            print(f"{target}: {_in_words(inspection)}, {inspection.seconds:.2f} s", flush=True)
-    if arguments.json:
-        print(json.dumps(records, indent=2, ensure_ascii=False))
+    try:
+        for target in targets:
+            try:
+                inspection = _inspect(inspector, target, scan=arguments.scan)
+            except CrackError as error:
+                errors.append(error)
+                print(error, file=sys.stderr)
+                continue
+            overlay = _write_overlay(inspection, arguments) if arguments.out else None
+            records.append(_record(target, inspection, overlay))
+            if not arguments.json:
+                print(f"{target}: {_in_words(inspection)}, {inspection.seconds:.2f} s", flush=True)
+    finally:  # a disk that fills up, or Ctrl-C, takes nothing away that was found
+        if arguments.json:
+            print(json.dumps(records, indent=2, ensure_ascii=False))
     return 1 if errors else 0
 
 
@@ -202,15 +205,20 @@ def _target(source: str) -> str | Path:
     return source if source.lower().startswith(("http://", "https://")) else Path(source)
 
 
-def _find_targets(sources: Sequence[str]) -> tuple[list[str | Path], list[CrackError]]:
-    """The URLs and files that ``sources`` (URLs, files, folders) stand for, and what is amiss."""
+def _find_targets(
+    sources: Sequence[str], out: Path | None
+) -> tuple[list[str | Path], list[CrackError]]:
+    """The URLs and files that ``sources`` (URLs, files, folders) stand for, and what is amiss.
+
+    Overlays that were written to ``out`` before are no photos of a folder.
+    """
     targets: list[str | Path] = []
     errors: list[CrackError] = []
     for source in sources:
         target = _target(source)
         if isinstance(target, str) or not target.is_dir():
             targets.append(target)
-        elif found := _find_photos(target):
+        elif found := _find_photos(target, out):
             targets.extend(found)
         else:
             errors.append(
@@ -223,12 +231,17 @@ def _find_targets(sources: Sequence[str]) -> tuple[list[str | Path], list[CrackE
     return targets, errors
 
 
-def _find_photos(folder: Path) -> list[Path]:
+def _find_photos(folder: Path, out: Path | None) -> list[Path]:
     return sorted(
         path
         for path in folder.rglob("*")
-        if path.suffix.lower() in PHOTO_SUFFIXES and not path.name.startswith(".")
+        if path.suffix.lower() in PHOTO_SUFFIXES
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and not (out and _OVERLAY.fullmatch(path.name) and path.parent.resolve() == out.resolve())
     )
+
+
+_OVERLAY = re.compile(r".*-overlay(-\d+)?\.png")
 
 
 def _write_overlay(inspection: Inspection, arguments: argparse.Namespace) -> Path:

@@ -154,12 +154,12 @@ def look_at(
     )
 
 
-def load_classifier(path: Path | None = None, engine: str | None = None) -> Classifier:
+def load_classifier(path: str | Path | None = None, engine: str | None = None) -> Classifier:
     """The classifier with the weights at ``path``; by default as ``config`` has it.
 
     Raises ``WeightsError`` for the weights, ``CrackError`` for the engine.
     """
-    weights, card = load_weights(path or weights_path())
+    weights, card = load_weights(Path(path) if path else weights_path())
     tracer = find_tracer(weights)
     if tracer is None or tracer.blocks != ALL_BLOCKS:
         card = replace(card, trace_weight=0.0)

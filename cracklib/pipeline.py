@@ -133,7 +133,7 @@ class Inspector:
         self.classifier = classifier
 
     @classmethod
-    def load(cls, path: Path | None = None, engine: str | None = None) -> Inspector:
+    def load(cls, path: str | Path | None = None, engine: str | None = None) -> Inspector:
         """With the weights at ``path`` on ``engine``; by default as ``config`` has it.
 
         Raises ``WeightsError`` for the weights, ``CrackError`` for the engine.

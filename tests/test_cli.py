@@ -1,4 +1,6 @@
+import errno
 import json
+import shutil
 import subprocess
 import sys
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -84,6 +86,34 @@ def test_overlays_never_overwrite(folder, tmp_path, dark_corner, inspector):
     ]
     expected = inspector.inspect(dark_corner).overlay(0.35, "jet", 0.0)
     np.testing.assert_array_equal(read_photo(out / "wall-overlay-2.png").pixels, expected)
+
+
+def test_a_folder_inspected_again_has_no_more_photos_than_before(folder, capsys):
+    (folder / ".thumbnails").mkdir()
+    shutil.copy(folder / "z.png", folder / ".thumbnails" / "z.png")
+    for out in (folder, folder / "overlays"):
+        for _ in range(2):
+            assert main(["inspect", str(folder), "--out", str(out), "--json"]) == 0
+            names = [Path(record["photo"]).name for record in json.loads(capsys.readouterr().out)]
+            assert sorted(names) == ["wall.png", "wall.png", "z.png"]
+        for path in folder.rglob("*-overlay*.png"):
+            path.unlink()
+
+
+def test_what_was_found_is_told_though_the_disk_is_full(folder, tmp_path, monkeypatch, capsys):
+    write, written = Path.write_bytes, []
+
+    def fill_up(path, data):
+        if written:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written.append(path)
+        return write(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", fill_up)
+    assert main(["inspect", str(folder), "--out", str(tmp_path / "out"), "--json"]) == 1
+    captured = capsys.readouterr()
+    assert len(json.loads(captured.out)) == 1
+    assert "No space left" in captured.err
 
 
 def test_overlay_options(folder, tmp_path, dark_corner, inspector):

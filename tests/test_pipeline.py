@@ -161,12 +161,15 @@ def test_exported_names_exist():
         "DownloadError",
         "Inspection",
         "Inspector",
+        "MeasuredError",
         "Photo",
         "PhotoError",
+        "ScaleError",
         "TrainingError",
         "WeightsError",
         "decode_photo",
         "inspect",
+        "measure_cracks",
     ]
     for name in cracklib.__all__:
         assert getattr(cracklib, name).__module__.startswith("cracklib.")
@@ -184,7 +187,7 @@ def test_importing_the_package_is_light():
 
 @pytest.mark.slow
 def test_real_photos(bundled_weights, shared_data):
-    inspector = Inspector.load(bundled_weights)
+    inspector = Inspector.load(str(bundled_weights))
     for label in ("crack", "no_crack"):
         file = min((shared_data / "val" / label).glob("concrete-*"))
         inspection = inspector.inspect(file)
