@@ -1,11 +1,13 @@
 """What the bundled model promises: what was measured of it on photos that it was not trained on,
-and that it still gives those photos the same probabilities.
+that it still gives those photos the same probabilities, and that its heat follows cracks.
 """
 
 import pytest
 
-from cracklib.dataset import find_labelled
+from cracklib.dataset import find_labelled, find_masked
 from cracklib.measured import read_verdicts
+from cracklib.metrics import HeatmapTally
+from cracklib.photo import read_photo
 from cracklib.pipeline import Inspector
 
 pytestmark = pytest.mark.slow
@@ -43,7 +45,8 @@ def test_the_card_says_what_was_measured(inspector, measured):
 
 
 @pytest.mark.parametrize(
-    ("source", "least"), [("concrete", 0.99), ("brickwork", 0.90), ("tile", 0.90)]
+    ("source", "least"),
+    [("concrete", 0.99), ("brickwork", 0.90), ("tile", 0.90), ("slab", 0.92), ("texture", 0.90)],
 )
 def test_balanced_accuracy(measured, source, least):
     assert measured.metrics[source]["balanced_accuracy"]["value"] >= least
@@ -51,3 +54,14 @@ def test_balanced_accuracy(measured, source, least):
 
 def test_everyday_photos_raise_few_false_alarms(measured):
     assert measured.metrics["everyday"]["false_alarm_rate"]["value"] <= 0.02
+
+
+def test_heat_follows_the_cracks_of_masonry(inspector, shared_data):
+    files = [f for f in find_masked(shared_data / "localisation") if f.source == "masonry"]
+    tally = HeatmapTally()
+    for file in files[LOOKED_AT_AGAIN]:
+        cracked = read_photo(file.mask).pixels[..., 0] >= 128
+        tally.add(inspector.inspect(file.photo).refined, cracked)
+    found = tally.metrics()
+    assert min(found.pxap, found.f1) >= 0.68
+    assert found.pointing >= 0.93
