@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 
+from cracklib.samples import SAMPLES
 from tests.test_app import viewer
+
+*_, LAST = SAMPLES
 
 
 @pytest.fixture
@@ -63,3 +66,39 @@ def test_two_points_of_another_photo_give_none(app):
     app.button_group(key="scale-way").set_value("Two points").run()
     assert not app.exception
     assert "length, px" in app.dataframe[0].value
+
+
+def choose(app, row):
+    app.session_state[app.dataframe[0].key] = {"selection": {"rows": [row]}}
+    app.run()
+
+
+def near(app):
+    """What the picture beside the list says it shows."""
+    [caption] = [image.captions[0] for image in app.image if image.captions[0]]
+    return caption
+
+
+def test_a_row_chosen_for_one_photo_says_nothing_of_the_next(app):
+    choose(app, 1)
+    assert near(app).startswith("Crack 2")
+    assert viewer(app)["focus"]["box"]
+    app.button(key=f"show-{LAST}").click().run()
+    assert near(app) == "Choose a row to go near"
+    assert viewer(app)["focus"] is None
+    choose(app, 1)
+    assert viewer(app)["focus"]["box"], "the same row of another photo is chosen anew"
+
+
+def test_fewer_cracks_than_the_row_chosen_before_are_shown(app, monkeypatch):
+    choose(app, 1)
+
+    def one_bar(inspection):
+        mask = np.zeros(inspection.photo.size, bool)
+        mask[100:104, 50:250] = True
+        return mask
+
+    monkeypatch.setattr("cracklib.measurement.crack_mask", one_bar)
+    app.button(key=f"show-{LAST}").click().run()
+    assert not app.error
+    assert near(app) == "Choose a row to go near"

@@ -62,6 +62,9 @@ def _measured(inspection: Inspection) -> tuple[CrackRegion, ...]:
     if kept is None or kept[0] is not inspection:
         with st.spinner("Measuring …"):
             kept = st.session_state.measured = (inspection, measure_cracks(inspection))
+        # A row chosen in the list before says nothing of this one.
+        st.session_state["cracks-number"] = st.session_state.get("cracks-number", 0) + 1
+        st.session_state["crack-near"] = None
     regions: tuple[CrackRegion, ...] = kept[1]
     return regions
 
@@ -133,7 +136,7 @@ def _show_list(regions: Sequence[CrackRegion], scale: Scale | None) -> int | Non
         hide_index=True,
         on_select="rerun",
         selection_mode="single-row",
-        key=f"cracks-{unit}",
+        key=f"cracks-{unit}-{st.session_state['cracks-number']}",
     )
     if len(regions) > _MOST_SHOWN:
         st.caption(f"The first {_MOST_SHOWN} of {len(regions)}; the downloads hold all.")
