@@ -31,12 +31,20 @@ def test_the_list_is_ranked_and_in_pixels(app):
 
 def test_millimetres_bring_the_class_and_what_it_is_not(app):
     app.button_group(key="scale-way").set_value("Millimetres per pixel").run()
-    app.number_input(key="scale-number").set_value(0.5).run()
+    app.number_input[0].set_value(0.5).run()
     assert not app.exception
     [table] = app.dataframe
     assert sorted(table.value["length, mm"].round(-1), reverse=True) == [100, 50]
     assert "class" in table.value
     assert any("not an opinion on the structure" in caption.value for caption in app.caption)
+
+
+def test_millimetres_typed_for_one_photo_are_asked_anew_for_the_next(app):
+    app.button_group(key="scale-way").set_value("Millimetres per pixel").run()
+    app.number_input[0].set_value(0.5).run()
+    app.button(key=f"show-{LAST}").click().run()
+    assert app.number_input[0].value is None
+    assert "length, px" in app.dataframe[0].value
 
 
 def test_no_marker_leaves_pixels_and_says_why(app):
@@ -59,6 +67,9 @@ def test_two_points_of_this_photo_give_the_scale(app):
     app.run()
     [table] = app.dataframe
     assert sorted(table.value["length, mm"].round(-1), reverse=True) == [100, 50]
+    assert viewer(app)["ruler"]["mm"] == 100, "the viewer's own ruler goes on with it"
+    app.button(key=f"show-{LAST}").click().run()
+    assert viewer(app)["ruler"] is None
 
 
 def test_two_points_of_another_photo_give_none(app):

@@ -13,7 +13,7 @@ from cracklib.photo import encode_jpeg, encode_png
 from cracklib.pipeline import Inspection
 from ui.errors import errors_told
 from ui.session import Result
-from ui.viewer import look_at, ruler_scale
+from ui.viewer import look_at, photo_id, ruler_scale
 
 if TYPE_CHECKING:
     from cracklib.regions import CrackRegion
@@ -91,7 +91,11 @@ def _ask_scale(result: Result) -> Scale | None:
             return scale
         if way == _NUMBER:
             mm_per_px = st.number_input(
-                _NUMBER, min_value=0.0001, value=None, format="%.4f", key="scale-number"
+                _NUMBER,
+                min_value=0.0001,
+                value=None,
+                format="%.4f",
+                key=f"scale-number-{photo_id(result)}",  # another photo has another scale
             )
             return None if mm_per_px is None else Scale(mm_per_px)
         if way == _MARKER:

@@ -252,6 +252,15 @@ def test_the_ruler_gives_millimetres_and_a_row_goes_near(open_viewer):
     page.get_by_test_id("stDataFrame").click(position={"x": 15, "y": 52})
     expect(zoom).not_to_have_text("1600 %")
 
+    page.get_by_role("link", name="How it works").click()
+    expect(page.get_by_role("heading", name="Limits")).to_be_visible()
+    page.get_by_role("link", name="Inspect").click()
+    wait_for_result(page, f"{FIRST}.jpg")
+    tool(page, "Ruler").click()
+    page.mouse.click(x - 200, y)
+    page.mouse.click(x, y)
+    expect(page.locator(".viewer .hint")).to_contain_text(" mm")
+
 
 def test_fingers_on_a_phone(open_viewer):
     page = open_viewer(viewport={"width": 390, "height": 844}, has_touch=True)

@@ -60,13 +60,13 @@ def show_viewer(
     inspection = result.inspection
     height, width = inspection.photo.size
     heat_height, heat_width = _layer_size(inspection.heat_of(heat_map).shape)
-    photo_id = _photo_id(result)
+    shown = photo_id(result)
     focus = st.session_state.get(_FOCUS)
     _mount(
         key=_KEY,
         data={
             "photo": {
-                "id": photo_id,
+                "id": shown,
                 "name": inspection.photo.name,
                 "width": width,
                 "height": height,
@@ -82,7 +82,8 @@ def show_viewer(
             "captions": captions,
             "colormaps": _colormaps(),
             "controls": controls,
-            "focus": focus["of"] if focus and focus["photo"] == photo_id else None,
+            "focus": focus["of"] if focus and focus["photo"] == shown else None,
+            "ruler": _ruler_on(result),
         },
         on_ruler_change=keep_ruler,
     )
@@ -94,19 +95,26 @@ def look_at(result: Result, box: Box) -> None:
     """Let the viewer enlarge a part of the photo, at the page's next run."""
     focus = st.session_state.get(_FOCUS)
     number = focus["of"]["number"] + 1 if focus else 1
-    st.session_state[_FOCUS] = {"photo": _photo_id(result), "of": {"box": box, "number": number}}
+    st.session_state[_FOCUS] = {"photo": photo_id(result), "of": {"box": box, "number": number}}
 
 
 def ruler_scale(result: Result) -> Scale | None:
     """The scale that the ruler gave on this photo, None where none. Raises ``ScaleError``."""
-    ruler = st.session_state.get(_RULER)
-    if ruler is None or ruler["photo"] != _photo_id(result):
+    ruler = _ruler_on(result)
+    if ruler is None:
         return None
     a, b = ((float(x), float(y)) for x, y in ruler["points"])
     return scale_from_points(a, b, float(ruler["mm"]))
 
 
-def _photo_id(result: Result) -> str:
+def _ruler_on(result: Result) -> dict[str, Any] | None:
+    """What the viewer sent when the ruler was last used, if that was on this photo."""
+    ruler: dict[str, Any] | None = st.session_state.get(_RULER)
+    return ruler if ruler and ruler["photo"] == photo_id(result) else None
+
+
+def photo_id(result: Result) -> str:
+    """The same for all inspections of a photo."""
     return sha256(result.jpeg).hexdigest()[:16]
 
 

@@ -84,7 +84,9 @@ class Viewer {
     this.preview?.remove();
     this.full?.remove();
     this.stage.querySelector(".plain")?.remove();
-    Object.assign(this, { photo, preview, full: null, points: [], mmPerPx: null, fitted: true });
+    const { ruler } = this.data;
+    const mmPerPx = ruler && ruler.mm / distance(...ruler.points);
+    Object.assign(this, { photo, preview, full: null, points: [], mmPerPx, fitted: true });
     preview.alt = "The photo as given";
     this.stage.prepend(preview);
     this.stage.setAttribute("aria-label", `${photo.name}, with the evidence for a crack as colours`);
