@@ -74,9 +74,9 @@ verdict is “Crack found”. A photo of what looks like no wall or floor needs 
 - A photo you **inspect** is held in memory for your visit and is not written to disk. One given by
   web address is fetched by the server that runs this page, and its address becomes part of the
   page's own, so that you can share it.
-- **Training** keeps more: the photos you bring to *Train*, those you call right or wrong on
-  *Inspect*, and the models made of them lie in a private folder on this server. They teach your
-  own models only; no other visitor sees or uses them.
+- **Training** keeps more: the photos you bring to *Train*, those you label on *Inspect*,
+  and the models made of them lie in a private folder on this server. They teach your own models
+  only; no other visitor sees or uses them.
 - Your browser finds that folder again by a random token in a cookie, which is set when you first
   keep something there, and not before.
 - The folder is deleted a day after your last use of it, or at once with *Delete everything of

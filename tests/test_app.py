@@ -294,11 +294,11 @@ def test_who_only_inspects_keeps_nothing(app, dark_png):
     assert not sets_cookie(app)
 
 
-def test_a_wrong_verdict_keeps_the_photo_with_the_other_label(app, dark_png, dark_corner):
+def test_a_photo_is_kept_as_what_the_person_says_it_shows(app, dark_png, dark_corner):
     app.run()
     upload(app, "dark.png", dark_png)
     assert "No crack found" not in verdict(app)
-    app.button(key="feedback-no").click().run()
+    app.button(key="feedback-no_crack").click().run()
     assert not app.exception
     [(name, label, origin, photo)] = kept_photos()
     assert (name, label, origin) == ("dark.png", "no_crack", "feedback")
@@ -307,13 +307,21 @@ def test_a_wrong_verdict_keeps_the_photo_with_the_other_label(app, dark_png, dar
     assert sets_cookie(app)
 
 
+def test_below_an_unsure_verdict_one_says_what_the_photo_shows(app):
+    app.run()
+    upload(app, "night.png", encode_png(np.zeros((200, 300, 3), np.uint8)))
+    assert "<h2>Unsure</h2>" in verdict(app)
+    [button] = [button for button in app.button if button.label == "No crack"]
+    button.click().run()
+    assert [label for _, label, *_ in kept_photos()] == ["no_crack"]
+
+
 def test_an_answer_can_be_changed_and_taken_back(app):
     app.run()
-    right = "crack" if "Crack found" in verdict(app) else "no_crack"
     for _ in range(2):
-        app.button(key="feedback-no").click().run()
-        app.button(key="feedback-yes").click().run()
-        assert [label for _, label, *_ in kept_photos()] == [right]
+        app.button(key="feedback-no_crack").click().run()
+        app.button(key="feedback-crack").click().run()
+        assert [label for _, label, *_ in kept_photos()] == ["crack"]
         app.button(key="feedback-back").click().run()
         assert kept_photos() == []
     assert "Kept" not in captions(app)
@@ -321,7 +329,7 @@ def test_an_answer_can_be_changed_and_taken_back(app):
 
 def test_an_answer_is_remembered_after_a_reload(app):
     app.run()
-    app.button(key="feedback-no").click().run()
+    app.button(key="feedback-no_crack").click().run()
     again = AppTest.from_file(APP, default_timeout=60)
     again.session_state["_token"] = app.session_state["_token"]
     again.run()
@@ -332,7 +340,7 @@ def test_an_answer_is_remembered_after_a_reload(app):
 
 def test_an_answer_belongs_to_its_photo(app, dark_png):
     app.run()
-    app.button(key="feedback-yes").click().run()
+    app.button(key="feedback-crack").click().run()
     upload(app, "dark.png", dark_png)
     assert "Kept as" not in captions(app)
     assert "1 photo" in captions(app)
@@ -343,7 +351,7 @@ def test_an_answer_belongs_to_its_photo(app, dark_png):
 def test_a_photo_that_cannot_be_kept_says_why(app, monkeypatch):
     app.run()
     monkeypatch.setattr("cracklib.store.MAX_SESSION_BYTES", 1000)
-    app.button(key="feedback-yes").click().run()
+    app.button(key="feedback-crack").click().run()
     assert "would be over its 0 MB" in app.error[0].value
     assert kept_photos() == []
 
@@ -363,7 +371,7 @@ def own_model(app, inspector, monkeypatch):
         return inspector if path is None else sober
 
     def give(app):
-        app.button(key="feedback-yes").click().run()
+        app.button(key="feedback-crack").click().run()
         folder = store().open(app.session_state["_token"])
         path = folder.model_path("north wall")
         path.parent.mkdir()
@@ -408,7 +416,7 @@ def test_a_model_that_is_gone_leaves_the_bundled_one_and_says_so(app, own_model)
 
 def test_everything_is_deleted_at_once(app):
     app.run()
-    app.button(key="feedback-yes").click().run()
+    app.button(key="feedback-crack").click().run()
     app.switch_page("pages/about.py").run()
     app.button(key="delete-everything").click().run()
     assert not app.exception

@@ -1,4 +1,4 @@
-"""Is the verdict right? The answer makes the photo one to train on, in this session."""
+"""What does the photo show? The answer makes it one to train on, in this session."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ from ui.own_folder import own_folder
 from ui.session import Result
 from ui.training.photo_set import photo_set
 
-_ANSWERS: dict[Verdict, Verdict] = {"crack": "no_crack", "no_crack": "crack"}
-"""What is right where a verdict is wrong."""
+_ANSWERS: dict[Verdict, str] = {"crack": "A crack", "no_crack": "No crack"}
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,10 @@ class _Answer:
 
 
 def show_feedback(result: Result) -> None:
-    """Ask, and keep the photo with its right label once there is an answer; it can be changed."""
+    """Ask, and keep the photo with the answer for its label; it can be changed.
+
+    The question is of the photo and not of the verdict, which "Unsure" leaves open.
+    """
     key = sha256(result.jpeg)
     if answer := st.session_state.get("answer"):
         with errors_told(st.error), st.spinner("Keeping the photo …"):
@@ -39,18 +41,13 @@ def show_feedback(result: Result) -> None:
         del st.session_state.answer
     folder = own_folder(create=False)
     kept = _kept_photo(folder, key, result.inspection.photo) if folder else None
-    verdict = result.inspection.verdict
     with st.container(horizontal=True, vertical_alignment="center", key="feedback"):
-        st.markdown("Is this right?", width="content")
-        for text, icon, label in (
-            ("Yes", "thumb_up", verdict),
-            ("No", "thumb_down", _ANSWERS[verdict]),
-        ):
+        st.markdown("What does it show?", width="content")
+        for label, text in _ANSWERS.items():
             chosen = kept is not None and kept.label == label
             st.button(
                 text,
-                key=f"feedback-{text.lower()}",
-                icon=f":material/{icon}:",
+                key=f"feedback-{label}",
                 type="primary" if chosen else "secondary",
                 on_click=_answer,
                 args=(_Answer(result.inspection.photo, label, key),),

@@ -98,12 +98,12 @@ def test_a_model_and_photos_stay_in_their_session(app_url, open_page, store_root
     open_inspect(one)
     expect(verdict(one)).to_contain_text("No crack found", timeout=TIMEOUT_MS)
     expect(one.get_by_text("Judged by your model ‘north wall’")).to_be_visible(timeout=TIMEOUT_MS)
-    one.get_by_role("button", name="No", exact=True).click()
+    one.get_by_role("button", name="A crack", exact=True).click()
     expect(one.get_by_text("Kept for training in this session: 1 photo.")).to_be_visible(
         timeout=TIMEOUT_MS
     )
 
-    other.get_by_role("button", name="Yes", exact=True).click()
+    other.get_by_role("button", name="A crack", exact=True).click()
     expect(other.get_by_text("Kept for training in this session: 1 photo.")).to_be_visible(
         timeout=TIMEOUT_MS
     )
@@ -139,7 +139,7 @@ def test_deleting_everything_leaves_no_folder_and_no_cookie(app_url, chromium, s
     page = chromium.new_page()
     page.goto(app_url)
     wait_for_result(page, ".jpg")
-    page.get_by_role("button", name="Yes", exact=True).click()
+    page.get_by_role("button", name="A crack", exact=True).click()
     expect(page.get_by_text("Kept for training in this session: 1 photo.")).to_be_visible(
         timeout=TIMEOUT_MS
     )

@@ -178,8 +178,8 @@ def _add_practice(photos: PhotoSet | None) -> None:
 def _show_feedback(photos: PhotoSet | None) -> None:
     labels = [p.label for p in photos.photos if p.origin == "feedback"] if photos else []
     st.markdown(
-        "On the page Inspect, say below a result whether it is right. The photo is then kept here "
-        "with the right label, for you alone."
+        "On the page Inspect, say below a result what the photo shows. It is then kept here with "
+        "that label, for you alone."
     )
     counts = Counter(labels)
     kept = ", ".join(f"{counts[label]:,} {kind.lower()}" for label, kind in KINDS.items())
