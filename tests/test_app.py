@@ -254,6 +254,19 @@ def test_going_back_to_an_address_shows_its_photo(app):
     assert shown(app) == f"{FIRST}.jpg"
 
 
+@pytest.mark.parametrize("then", [None, FIRST])
+def test_going_back_to_the_bare_address_shows_what_was_there_last(app, dark_png, then):
+    app.run()
+    upload(app, "dark.png", dark_png)
+    if then:
+        app.button(key=f"show-{then}").click().run()
+    app.button(key=f"show-{LAST}").click().run()
+    app.query_params.clear()
+    app.run()
+    assert shown(app) == (f"{then}.jpg" if then else "dark.png")
+    assert app.query_params == {}
+
+
 def test_own_photo_stays_when_the_page_runs_again(app, dark_png):
     app.run()
     upload(app, "dark.png", dark_png)

@@ -130,6 +130,8 @@ def _serve_request(inspector: Inspector) -> None:
             encode_jpeg(pixels),
             encode_jpeg(inspection.photo.pixels, quality=95),
         )
+        if not request.link:
+            st.session_state.at_bare_address = request
     del st.session_state.request
 
 
@@ -144,6 +146,8 @@ def _follow_link() -> None:
         return
     if "url" in link:
         ask_for_url(link["url"])
+    elif not link and "at_bare_address" in st.session_state:
+        st.session_state.request = st.session_state.at_bare_address
     elif link.get("sample", _FIRST_SAMPLE) in SAMPLES:
         ask_for_sample(link.get("sample", _FIRST_SAMPLE))
     else:
