@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from cracklib.classifier import Classifier
+from cracklib.errors import CrackError
 from cracklib.photo import encode_png
 from cracklib.pipeline import Inspector
 from tests.tiny import TINY_HEAD, make_card, tiny_dense_engine
+from ui import scan
 
 
 @pytest.fixture
@@ -28,9 +30,9 @@ def upload(app, data):
 
 def search(app):
     """What the page's fragment does by the clock, which the tester has none of."""
-    scan = app.session_state["search"].scan
-    while not scan.finished:
-        scan.step()
+    tiles = app.session_state["search"].scan
+    while not tiles.finished:
+        tiles.step()
     app.run()
 
 
@@ -100,7 +102,7 @@ def test_the_switch_takes_up_a_cancelled_search(app):
     assert "Cancel" in labels(app)
 
 
-@pytest.mark.parametrize("how", ["cancel", "switch", "another photo"])
+@pytest.mark.parametrize("how", ["cancel", "switch", "another photo", "a small photo"])
 def test_a_search_that_is_left_gives_its_memory_back(app, inspector, monkeypatch, how):
     app.run()
     upload(app, speck(1500, 1600))
@@ -112,8 +114,36 @@ def test_a_search_that_is_left_gives_its_memory_back(app, inspector, monkeypatch
     elif how == "switch":
         app.button_group(key="scan").set_value("Off").run()
     else:
-        upload(app, speck(1400, 1600))
+        upload(app, speck(1400, 1600) if how == "another photo" else speck(340, 500))
     assert given_back
+
+
+def test_a_search_that_failed_gives_its_memory_back_and_can_be_tried_again(
+    app, inspector, monkeypatch
+):
+    go_on, given_back = scan._go_on, []
+
+    def go_on_at_once(search, inspector):
+        search.drawn = True
+        go_on(search, inspector)
+
+    def fail(_):
+        raise CrackError("no memory left")
+
+    app.run()
+    with monkeypatch.context() as patched:
+        patched.setattr(scan, "_go_on", go_on_at_once)
+        patched.setattr("cracklib.scan.Scan.step", fail)
+        patched.setattr(inspector.classifier, "release_memory", lambda: given_back.append(1))
+        upload(app, speck(1500, 1600))
+    assert [error.value for error in app.error] == ["no memory left"]
+    assert given_back
+    app.button_group(key="scan").set_value("Off").run()
+    app.button_group(key="scan").set_value("On").run()
+    assert not app.error
+    assert "Cancel" in labels(app)
+    search(app)
+    assert searched(app)
 
 
 def test_the_link_keeps_the_switch(app):

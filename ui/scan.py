@@ -47,6 +47,7 @@ def show_scan(inspector: Inspector) -> None:
     """
     shown = session.result()
     if shown is None or not scan_sizes(shown.inspection.photo.size):
+        _leave(st.session_state.pop("search", None))
         return
     height, width = shown.inspection.photo.size
     with st.container(horizontal=True, vertical_alignment="bottom", key="scan-row"):
@@ -122,6 +123,8 @@ def _go_on(search: _Search, inspector: Inspector) -> None:
     if search.scan.finished:
         bar.progress(1.0, "Following the cracks …")
         _finish(search, inspector)
+    if search.problem:
+        _leave(search)
     if search.found or search.problem:
         st.rerun()
 
@@ -158,6 +161,7 @@ def _take_up() -> None:
     search: _Search | None = st.session_state.get("search")
     if search:
         search.cancelled = False
+        search.problem = None
 
 
 def _leave(search: _Search | None) -> None:
