@@ -1,5 +1,8 @@
 """Measuring on the inspect page, run by Streamlit's own tester with the tiny network."""
 
+import gc
+from weakref import ref
+
 import numpy as np
 import pytest
 
@@ -113,3 +116,13 @@ def test_fewer_cracks_than_the_row_chosen_before_are_shown(app, monkeypatch):
     app.button(key=f"show-{LAST}").click().run()
     assert not app.error
     assert near(app) == "Choose a row to go near"
+
+
+def test_the_photo_before_is_not_kept_by_what_was_measured_of_it(app):
+    app.button(key="measure-faithfulness").click().run()
+    app.toggle(key="measure").set_value(False).run()
+    before = ref(app.session_state["result"].inspection)
+    app.button(key=f"show-{LAST}").click().run()
+    app.run()  # Streamlit itself holds what the run before drew
+    gc.collect()
+    assert before() is None

@@ -87,11 +87,8 @@ def serve(inspector: Inspector) -> None:
     shown = result()
     if shown and shown.card != inspector.card:
         with errors_told(lambda message: st.session_state.update(problem=message)):
-            st.session_state.result = replace(
-                shown,
-                inspection=inspector.inspect(shown.inspection.photo),
-                card=inspector.card,
-            )
+            inspection = inspector.inspect(shown.inspection.photo)
+            _put(replace(shown, inspection=inspection, card=inspector.card))
     _write_link()
 
 
@@ -122,17 +119,26 @@ def _serve_request(inspector: Inspector) -> None:
     with errors_told(lambda message: st.session_state.update(problem=message)):
         inspection = inspector.inspect(request.read())
         pixels = fit_within(inspection.photo.pixels, DISPLAY_SIDE_PX)
-        st.session_state.result = Result(
-            inspection,
-            inspector.card,
-            request.link,
-            pixels,
-            encode_jpeg(pixels),
-            encode_jpeg(inspection.photo.pixels, quality=95),
+        _put(
+            Result(
+                inspection,
+                inspector.card,
+                request.link,
+                pixels,
+                encode_jpeg(pixels),
+                encode_jpeg(inspection.photo.pixels, quality=95),
+            )
         )
         if not request.link:
             st.session_state.at_bare_address = request
     del st.session_state.request
+
+
+def _put(new: Result) -> None:
+    """Show ``new``; what was measured of the inspection before would hold all of it in memory."""
+    for key in ("measured", "faithfulness"):
+        st.session_state.pop(key, None)
+    st.session_state.result = new
 
 
 def _follow_link() -> None:
