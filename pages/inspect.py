@@ -9,7 +9,7 @@ from ui.faithfulness import show_faithfulness
 from ui.feedback import show_feedback
 from ui.model import load_inspector, show_model_in_use
 from ui.navigation import require_router
-from ui.result import show_result
+from ui.result import plain, show_result
 from ui.scan import show_scan
 from ui.ways_in import show_ways_in
 
@@ -24,7 +24,7 @@ with st.spinner("Inspecting …"):
     session.serve(inspector)
 show_model_in_use()
 if problem := session.problem():
-    st.error(problem, icon=":material/error:")
+    st.error(plain(problem), icon=":material/error:")
 show_scan(inspector)
 if result := session.result():
     show_result(result)

@@ -78,6 +78,11 @@ def upload(app, name, data):
     app.file_uploader[0].set_value((name, data, "image/png")).run()
 
 
+def problem(app):
+    """The page's error as it reads."""
+    return app.error[0].value.replace("\\", "")
+
+
 def test_first_load_shows_the_first_sample(app, inspector):
     app.run()
     assert not app.exception
@@ -158,11 +163,12 @@ def test_link_restores_sample_and_view(app):
 
 
 def test_link_with_unusable_values_says_so_and_shows_the_defaults(app):
-    app.query_params.update(sample="moon", opacity="7", colormap="pink")
+    app.query_params.update(sample="[moon](https://example.org)", opacity="7", colormap="pink")
     app.run()
     assert shown(app) == f"{FIRST}.jpg"
     assert app.slider(key="opacity").value == 0.35
-    assert "moon" in app.toast[0].value
+    assert "not here" in app.toast[0].value
+    assert "moon" not in app.toast[0].value
     assert any("opacity and colormap" in caption.value for caption in app.caption)
 
 
@@ -209,7 +215,7 @@ def test_garbage_upload_keeps_the_last_result_until_the_next_success(app, dark_p
     app.query_params["sample"] = LAST
     app.run()
     upload(app, "notes.png", b"these are notes, not a photo")
-    assert "notes.png" in app.error[0].value
+    assert "notes.png" in problem(app)
     assert shown(app) == f"{LAST}.jpg"
     upload(app, "dark.png", dark_png)
     assert not app.error
@@ -453,7 +459,7 @@ def test_a_bug_is_logged_and_apologised_for(app, inspector, monkeypatch, caplog)
     monkeypatch.setattr(inspector, "inspect", lambda photo: 1 / 0)
     with caplog.at_level(logging.ERROR):
         app.button(key=f"show-{LAST}").click().run()
-    assert app.error[0].value == APOLOGY
+    assert problem(app) == APOLOGY
     assert "ZeroDivisionError" in caplog.text
     assert shown(app) == f"{FIRST}.jpg"
 
@@ -462,6 +468,21 @@ def test_names_are_shown_as_text(app, dark_png):
     app.run()
     upload(app, "**bold** <b>[x](y).png", dark_png)
     assert shown(app) == "**bold** <b>[x](y).png"
+    upload(app, "**bold** [x](y).png", b"this is no photo")
+    assert "**bold**" not in app.error[0].value
+    assert "[x](y)" in problem(app)
+
+
+@pytest.mark.parametrize("limit", ["MAX_SET_BYTES", "MAX_FILE_BYTES"])
+def test_the_name_of_a_photo_that_cannot_be_kept_is_shown_as_text(
+    app, dark_png, monkeypatch, limit
+):
+    app.run()
+    upload(app, "a __bold__ wall.png", dark_png)
+    monkeypatch.setattr(f"cracklib.config.{limit}", 100)
+    app.button(key="feedback-crack").click().run()
+    assert "a __bold__ wall.png" in problem(app)
+    assert "__bold__" not in app.error[0].value
 
 
 def test_samples_are_the_rendered_recipes():

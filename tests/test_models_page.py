@@ -117,7 +117,12 @@ def test_an_uploaded_model_can_be_named(app, packed):
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("model.h5", "never opened"), ("model.zip", "damaged"), ("w.safetensors", "That is no model")],
+    [
+        ("model.h5", "never opened"),
+        ("model.zip", "damaged"),
+        ("w.safetensors", "That is no model"),
+        ("**w**", r"\*\*w\*\*"),
+    ],
 )
 def test_what_is_no_model_is_refused_and_nothing_is_made(app, name, message):
     give(app, (name, b"not a model"))

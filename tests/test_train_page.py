@@ -300,6 +300,7 @@ def test_a_name_that_cannot_be_used_starts_nothing(ready):
     ready.text_input(key="training-name-0").set_value("../secret").run()
     click(ready, "Start training")
     assert "can't be a model's name" in ready.error[0].value
+    assert r"\.\./secret" in ready.error[0].value, "shown as text"
     assert all_jobs() == []
     ready.text_input(key="training-name-0").set_value("bricks").run()
     start(ready)

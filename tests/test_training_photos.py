@@ -292,6 +292,13 @@ def test_links_without_a_label_are_asked_for(app, folders, site, label):
     assert labels_in(folders) == ({"no_crack": 1, "crack": 1} if label else {"no_crack": 1})
 
 
+def test_the_name_of_what_is_refused_is_shown_as_text(app):
+    go_to(app, "Zip")
+    give_zip(app, {"crack/../**a**.png": photo_file()})
+    assert "leads out of the zip" in app.error[0].value
+    assert "**a**" not in app.error[0].value
+
+
 def test_a_list_can_be_pasted_and_one_without_a_column_is_refused(app):
     go_to(app, "List of links")
     app.text_area(key="pasted_list").set_value("content,class\nhttp://a.org/b.png,crack")

@@ -14,6 +14,7 @@ from cracklib.types import Photo, Verdict
 from cracklib.weights import sha256
 from ui.errors import errors_told
 from ui.own_folder import own_folder
+from ui.result import plain
 from ui.session import Result
 from ui.training.photo_set import photo_set
 
@@ -36,7 +37,7 @@ def show_feedback(result: Result) -> None:
     """
     key = sha256(result.jpeg)
     if answer := st.session_state.get("answer"):
-        with errors_told(st.error), st.spinner("Keeping the photo …"):
+        with errors_told(_tell), st.spinner("Keeping the photo …"):
             _keep(answer)
         del st.session_state.answer
     folder = own_folder(create=False)
@@ -76,6 +77,10 @@ def _show_count(n_photos: int, kept: LabelledPhoto | None) -> None:
         st.page_link("pages/train.py", label="Train", icon=":material/model_training:")
 
 
+def _tell(problem: str) -> None:
+    st.error(plain(problem))
+
+
 def _answer(answer: _Answer) -> None:
     st.session_state.answer = answer
 
@@ -95,7 +100,7 @@ def _keep(answer: _Answer) -> None:
         folder.check_room(len(png))
         [outcome] = photos.add_uploads([(answer.photo.name, png, answer.label)], origin="feedback")
         if outcome.photo is None:
-            st.error(outcome.message)
+            _tell(outcome.message)
             return
         if outcome.status == "conflict":
             photos.relabel(outcome.photo.digest, answer.label)

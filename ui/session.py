@@ -158,7 +158,7 @@ def _follow_link() -> None:
         ask_for_sample(link.get("sample", _FIRST_SAMPLE))
     else:
         ask_for_sample(_FIRST_SAMPLE)
-        st.toast(f"The link names a sample that is not here, “{link['sample'][:40]}”.")
+        st.toast("The link names a sample that is not here.")
 
 
 def _write_link() -> None:

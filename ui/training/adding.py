@@ -123,7 +123,7 @@ def show_report() -> None:
     """What was not added, and why, until dismissed."""
     given = intake()
     if given.problem:
-        st.error(given.problem, icon=":material/error:")
+        st.error(plain(given.problem), icon=":material/error:")
     _show_outcomes("failed", "could not be used", open_at_first=True)
     _show_outcomes("conflict", "came with two labels; the first is kept", open_at_first=True)
     _show_outcomes("duplicate", "came twice and are kept once")

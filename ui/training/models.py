@@ -114,7 +114,7 @@ def _show_upload() -> None:
         )
         st.form_submit_button("Add the model", on_click=_upload, args=(n_added,))
     if problem := st.session_state.pop("model_problem", None):
-        st.error(problem, icon=":material/error:")
+        st.error(plain(problem), icon=":material/error:")
 
 
 def _upload(n_added: int) -> None:

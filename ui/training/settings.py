@@ -22,6 +22,7 @@ from cracklib.store import SessionFolder
 from cracklib.timing import Speed, estimate_s
 from ui.errors import errors_told
 from ui.own_folder import store
+from ui.result import plain
 from ui.training.photo_set import photo_set
 
 _TRAINABLE = {
@@ -85,7 +86,7 @@ def show_settings(folder: SessionFolder, split: Split) -> None:
         args=(folder, split, name_key),
     )
     if problem := st.session_state.get(_PROBLEM):
-        st.error(problem, icon=":material/error:")
+        st.error(plain(problem), icon=":material/error:")
     elif started:
         st.rerun()
 
