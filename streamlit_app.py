@@ -11,10 +11,10 @@ from ui.own_folder import cookie_kept
 UI = Path(__file__).parent / "ui"
 LOGO = str(UI / "logo.svg")
 
-st.set_page_config(page_title="Wall Crack Inspector", page_icon=LOGO, layout="wide")
+page = choose_page()
+st.set_page_config(page_title=f"{page.title} · Wall Crack Inspector", page_icon=LOGO, layout="wide")
 st.logo(LOGO, size="large")
 st.html(UI / "style.css")
 
-page = choose_page()
 with cookie_kept(), errors_told(st.error):
     run_page(page)
