@@ -284,13 +284,16 @@ class TestPage:
         assert not page.error
         [use] = [button for button in page.button if button.label == "In use"]
         assert use.disabled
+        html = " ".join(html.value for html in page.get("html"))
+        assert "Before: <b>the bundled model</b>" in html
+        assert "current" not in html.lower(), "the new one is that by now"
 
     def test_a_cell_opens_with_its_heatmaps_and_closes(self, page, bold):
         before = bold.classifier.forward_passes
         fields(page)[6].click().run()
         assert not page.error
         [picture] = page.get("image")
-        assert picture.captions[0].startswith("New model ")
+        assert picture.captions[0].startswith("Before ")
         assert bold.classifier.forward_passes == before + 2
         fields(page)[6].click().run()
         assert not page.get("image")

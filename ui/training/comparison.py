@@ -39,7 +39,8 @@ from ui.model import bundled_inspector, inspector_at, load_inspector, model_in_u
 from ui.result import percent
 from ui.training.models import choose_model
 
-_MODEL = {"current": "Current model", "new": "New model"}
+_MODEL = {"current": "Before", "new": "New"}
+"""By their part in the comparison, for which of them is in use may change after it."""
 _COLOURS = {"current": "#7b8a99", "new": "#d9662b"}
 """Three to one and better against the backgrounds of both themes."""
 _DASHES = {"current": (5, 3), "new": (1, 0)}
@@ -89,8 +90,8 @@ def show_comparison(folder: SessionFolder, job: Job) -> None:
         comparison = _comparison(job)
         st.html(
             f"<p class='headline'>{comparison.explain()}</p>"
-            f"<p>Current model: <b>{_name(comparison.current)}</b>. "
-            f"New model: <b>{_name(comparison.new)}</b>.</p>"
+            f"<p>Before: <b>{_name(comparison.current)}</b>. "
+            f"New: <b>{_name(comparison.new)}</b>.</p>"
         )
         _show_use(job)
         if comparison.on_check_set.change == "worse":
@@ -160,7 +161,7 @@ def _compare(job: Job) -> Comparison:
         current = bundled_inspector()
     # Kept for the session, so that a click elsewhere on the page does not cost what was done.
     scores = st.session_state.setdefault(f"scores-{job.folder.name}-{current.card.sha256}", {})
-    bar = st.progress(0.0, "Comparing the new model with the current one …")
+    bar = st.progress(0.0, "Comparing the new model with the one before …")
     start, first = time.monotonic(), len(scores)
 
     def tell(done: int, total: int) -> None:
@@ -205,7 +206,7 @@ def _table_html(scores: PairedScores) -> str:
         for name, (title, meaning) in _METRICS.items()
     )
     return (
-        "<table class='comparison-table'><thead><tr><td></td><th scope='col'>Current</th>"
+        "<table class='comparison-table'><thead><tr><td></td><th scope='col'>Before</th>"
         f"<th scope='col'>New</th></tr></thead><tbody>{rows}</tbody></table>"
     )
 
@@ -261,11 +262,10 @@ def _show_photos(
     part: _Part, cell: _OpenCell, comparison: Comparison, folder: SessionFolder, job: Job
 ) -> None:
     photos = part.scores.cell(cell.side, cell.cracked, cell.called)
-    model = _MODEL[cell.side].lower()
     with st.container(border=True, key=f"cell-photos-{part.key}"):
         st.markdown(
-            f"**{_cell_name(cell.cracked, cell.called)}** by the {model}, most wrong first, "
-            "with its evidence for a crack. "
+            f"{_MODEL[cell.side]}: **{_cell_name(cell.cracked, cell.called)}**, most wrong first, "
+            "with that model's evidence for a crack. "
             "Below each, both models' probability of a crack."
         )
         shown = photos[: cell.shown]
@@ -287,15 +287,14 @@ def _show_photos(
 
 
 def _show_photo(photo: ComparedPhoto, cell: _OpenCell) -> None:
-    now, before = (
-        percent(photo.probability(side)).replace(" ", "\N{NO-BREAK SPACE}")
-        for side in ("new", "current")
+    before, new = (
+        percent(photo.probability(side)).replace(" ", "\N{NO-BREAK SPACE}") for side in SIDES
     )
     st.image(
         cell.pictures[photo.name],
         width="stretch",
         alt=f"{_cell_name(cell.cracked, cell.called)}, with the evidence for a crack as colours",
-        caption=f"New model {now}, current {before}",
+        caption=f"Before {before}, new {new}",
     )
 
 
