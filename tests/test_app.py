@@ -228,6 +228,7 @@ def test_a_photo_too_dark_to_judge_is_unsure(app):
     upload(app, "night.png", encode_png(np.zeros((200, 300, 3), np.uint8)))
     assert "<h2>Unsure</h2>" in verdict(app)
     assert "too dark. Photograph it with more light." in verdict(app)
+    assert viewer(app)["verdict"].startswith("Unsure, ")
 
 
 def test_the_latest_action_wins_over_what_other_widgets_hold(app, dark_png):

@@ -30,6 +30,7 @@ _CLOSE_CALL = 0.1
 _HEAT_MAPS = {"Crack": "crack", "Class activation map": "activation"}
 """What each choice of heat is to ``cracklib``; the link has the choice as it is shown."""
 HEAT_MAP_NAMES = {heat_map: name for name, heat_map in _HEAT_MAPS.items()}
+_TITLES = {"crack": "Crack found", "no_crack": "No crack found"}
 _CAPTIONS = {"crack": "Where the crack runs", "activation": "Where the evidence is"}
 
 
@@ -124,6 +125,7 @@ def _show_heat(result: Result) -> None:
             heat_map,
             {"opacity": opacity, "threshold": threshold, "colormap": colormap},
             (_CAPTIONS[heat_map], "No evidence above the threshold"),
+            f"{_title(inspection)}, {percent(inspection.probability)} probability of a crack",
             on_ruler=measure_with_ruler,
         )
 
@@ -182,17 +184,18 @@ def _npy_bytes(inspection: Inspection, heat_map: str) -> bytes:
     return file.getvalue()
 
 
+def _title(inspection: Inspection) -> str:
+    return "Unsure" if inspection.doubts else _TITLES[inspection.verdict]
+
+
 def _verdict_html(inspection: Inspection, threshold: float) -> str:
     probability = inspection.probability
-    if inspection.verdict == "crack":
-        kind, title = "crack", "Crack found"
-    else:
-        kind, title = "clear", "No crack found"
+    kind = "crack" if inspection.verdict == "crack" else "clear"
     sentence = f"Of 100 photos scored like this one, {_how_many(probability)}."
     if inspection.doubts:
         told = " ".join(f"{doubt.reason} {doubt.advice}" for doubt in inspection.doubts)
-        sentence = f"{title}, but don't rely on it. {told}"
-        kind, title = "unsure", "Unsure"
+        sentence = f"{_TITLES[inspection.verdict]}, but don't rely on it. {told}"
+        kind = "unsure"
     elif abs(probability - threshold) < _CLOSE_CALL:
         sentence += " A close call: photograph it again, nearer and in even light."
     elif kind == "clear" and inspection.crack_heat.max() >= DISPLAY_THRESHOLD:
@@ -200,7 +203,7 @@ def _verdict_html(inspection: Inspection, threshold: float) -> str:
     return f"""
 <section class="verdict {kind}" aria-label="Verdict">
   <div class="sign"></div>
-  <div class="words"><h2>{title}</h2><p>{sentence}</p></div>
+  <div class="words"><h2>{_title(inspection)}</h2><p>{sentence}</p></div>
   <div class="likelihood">
     <p><strong>{percent(probability)}</strong> probability of a crack</p>
     <div class="gauge" role="meter" aria-label="Probability of a crack" aria-valuemin="0"

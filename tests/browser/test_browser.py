@@ -124,6 +124,20 @@ def test_going_back_shows_the_photo_before(app_url, open_page):
     wait_for_result(page, f"{FIRST}.jpg")
 
 
+def test_screen_readers_are_told_the_verdict_of_another_photo(app_url, open_page):
+    page = open_page(app_url)
+    wait_for_result(page, f"{FIRST}.jpg")
+    page.locator(".verdict-told[role=status]").evaluate(
+        "place => { window.told = []; new MutationObserver(() => told.push(place.textContent))"
+        ".observe(place, { childList: true }); }"
+    )
+    press_on_slider(page, "Opacity of the heat", "ArrowRight")
+    page.get_by_role("button", name=SAMPLES[LAST].title).click()
+    wait_for_result(page, f"{LAST}.jpg")
+    [told] = page.evaluate("told")
+    assert told.startswith(f"{page.locator('.verdict h2').inner_text()}, ")
+
+
 def test_result_survives_a_visit_to_how_it_works(app_url, open_page, photo_file):
     page = open_page(app_url)
     wait_for_result(page, f"{FIRST}.jpg")

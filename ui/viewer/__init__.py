@@ -43,13 +43,15 @@ def show_viewer(
     heat_map: str,
     controls: dict[str, float | str],
     captions: tuple[str, str],
+    verdict: str,
     on_ruler: Callable[[], None],
 ) -> None:
     """The photo of ``result`` under its heat, ``heat_map`` of ``config.HEAT_MAPS``.
 
     ``controls`` holds opacity, threshold and colormap, for where the browser can't find the
-    sliders; ``captions`` are for heat above the threshold and for none. When a scale is set with
-    the ruler, ``on_ruler`` is called and the whole page runs: it is used elsewhere on it.
+    sliders; ``captions`` are for heat above the threshold and for none. ``verdict``
+    is for screen readers, which are told when it or the photo changes. When a scale is set with the
+    ruler, ``on_ruler`` is called and the whole page runs: it is used elsewhere on it.
     """
 
     def keep_ruler() -> None:
@@ -80,6 +82,7 @@ def show_viewer(
             },
             "bar": _colour_bar(result, heat_map),
             "captions": captions,
+            "verdict": verdict,
             "colormaps": _colormaps(),
             "controls": controls,
             "focus": focus["of"] if focus and focus["photo"] == shown else None,

@@ -54,8 +54,17 @@ class Viewer {
     this.setStateValue = setStateValue;
     this.turn += 1;
     this.follow();
+    this.tell(data);
     this.load(this.turn).catch((error) => this.fail(error));
     return this.turn;
+  }
+
+  // To screen readers: this element stays, while the page makes what is seen of the verdict anew.
+  tell({ photo, verdict }) {
+    const told = `${photo.id} ${verdict}`;
+    if (told === this.told) return;
+    this.told = told;
+    this.root.querySelector(".verdict-told").textContent = verdict;
   }
 
   async load(turn) {
