@@ -422,6 +422,18 @@ def test_another_model_judges_the_shown_photo_again_in_this_session_only(app, ow
     assert "No crack found" not in verdict(app)
 
 
+def test_the_link_says_that_it_does_not_bring_the_model(app, own_model):
+    def told(app):
+        [text] = [text.value for text in app.markdown if "opens this link" in text.value]
+        return text
+
+    app.run()
+    folder = own_model(app)
+    assert "model" not in told(app)
+    folder.use_model("north wall")
+    assert "judged by the bundled model, not by yours" in told(app.run())
+
+
 def test_a_model_that_is_gone_leaves_the_bundled_one_and_says_so(app, own_model):
     app.run()
     folder = own_model(app)

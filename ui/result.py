@@ -14,6 +14,7 @@ from cracklib.overlay import COLORMAPS, render_swatch
 from cracklib.photo import encode_png
 from cracklib.pipeline import Inspection
 from ui.cracks import measure_with_ruler
+from ui.own_folder import own_folder
 from ui.scan import scan_in_link
 from ui.session import Result
 from ui.viewer import show_viewer
@@ -174,7 +175,12 @@ def _show_link(result: Result, chosen: dict[str, float | str]) -> None:
         return
     changed = {key: value for key, value in chosen.items() if value != DEFAULTS[key]}
     query = urlencode(result.link | changed | scan_in_link())
-    st.markdown("Whoever opens this link sees the same photo, drawn the same way.")
+    folder = own_folder(create=False)
+    own_model = folder is not None and folder.model_in_use() is not None
+    st.markdown(
+        "Whoever opens this link sees the same photo, drawn the same way."
+        + (" There it is judged by the bundled model, not by yours." if own_model else "")
+    )
     st.code((st.context.url or "") + (f"?{query}" if query else ""), language=None, wrap_lines=True)
 
 
