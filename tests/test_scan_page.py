@@ -152,3 +152,15 @@ def test_the_link_keeps_the_switch(app):
     upload(app, speck(1500, 1600))
     assert app.button_group(key="scan").value == "Off"
     assert "Cancel" not in labels(app)
+
+
+def test_faithfulness_is_that_of_the_looks_at_the_whole(app):
+    app.run()
+    upload(app, speck(1500, 1600))
+    search(app)
+    app.button(key="measure-faithfulness").click().run()
+    assert not app.exception
+    whole = app.session_state["result"].inspection.whole
+    found = app.session_state["faithfulness"].found
+    assert found.deletion[0] == pytest.approx(whole.probability, abs=0.01)
+    assert any("Of the looks at the whole photo" in caption.value for caption in app.caption)

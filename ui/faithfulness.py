@@ -54,12 +54,18 @@ def _measure(result: Result, inspector: Inspector, heat_map: str) -> Faithfulnes
         return inspector.inspect(Photo(pixels)).probability
 
     height, width = result.pixels.shape[:2]
-    heat = fit_heat(result.inspection.heat_of(heat_map), (height, width))
+    looked = result.inspection.whole or result.inspection
+    heat = fit_heat(looked.heat_of(heat_map), (height, width))
     return measure_faithfulness(probability_of, result.pixels, heat)
 
 
 def _show(answer: _Answer) -> None:
     found = answer.found
+    if answer.inspection.whole:
+        st.caption(
+            "Of the looks at the whole photo and of the map that they gave: the search at full "
+            "resolution, which found more or as much, would have to be run for every picture."
+        )
     st.line_chart(
         {
             "share of the pixels, %": np.round(100 * found.shares, 1),
