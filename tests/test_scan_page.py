@@ -163,4 +163,4 @@ def test_faithfulness_is_that_of_the_looks_at_the_whole(app):
     whole = app.session_state["result"].inspection.whole
     found = app.session_state["faithfulness"].found
     assert found.deletion[0] == pytest.approx(whole.probability, abs=0.01)
-    assert any("Of the looks at the whole photo" in caption.value for caption in app.caption)
+    assert any("without the search" in caption.value for caption in app.caption)

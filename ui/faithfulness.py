@@ -63,8 +63,7 @@ def _show(answer: _Answer) -> None:
     found = answer.found
     if answer.inspection.whole:
         st.caption(
-            "Of the looks at the whole photo and of the map that they gave: the search at full "
-            "resolution, which found more or as much, would have to be run for every picture."
+            "Measured on the looks at the whole photo, without the search at full resolution."
         )
     st.line_chart(
         {
