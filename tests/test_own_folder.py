@@ -55,8 +55,8 @@ def folder_of(app):
 
 def set_cookie(app):
     """What the page gave the browser to keep, or None."""
-    components = app.get("bidi_component")
-    return json.loads(components[-1].proto.json) if components else None
+    told = [json.loads(component.proto.json) for component in app.get("bidi_component")]
+    return next((cookie for cookie in reversed(told) if "token" in cookie), None)
 
 
 def all_folders():

@@ -19,6 +19,7 @@ COOKIE = "wall_crack_session"
 
 _SWEEP_EVERY_S = 3600
 _TOKEN, _ENDED = "_token", "_ended"
+_ELSEWHERE = "session-elsewhere"
 
 _set_cookie = st.components.v2.component(
     "session_cookie",
@@ -28,6 +29,20 @@ export default function ({ data: { name, token, maxAge } }) {
   document.cookie =
     `${name}=${token}; Max-Age=${maxAge}; Path=/; SameSite=Strict${secure}`;
   if (!token) location.replace(location.pathname);
+}
+""",
+)
+
+_look_for_cookie = st.components.v2.component(
+    "session_elsewhere",
+    js="""
+export default function ({ data: { name }, setTriggerValue }) {
+  const look = () => {
+    const cookie = document.cookie.split("; ").find((each) => each.startsWith(`${name}=`));
+    if (cookie) setTriggerValue("token", cookie.slice(name.length + 1));
+  };
+  addEventListener("focus", look);
+  return () => removeEventListener("focus", look);
 }
 """,
 )
@@ -61,8 +76,10 @@ def own_folder(create: bool = True) -> SessionFolder | None:
 
 @contextmanager
 def cookie_kept() -> Iterator[None]:
-    """Around a page: let the browser keep the token, or forget it.
+    """Around a page: let the browser keep the token, forget it, or say one that it got elsewhere.
 
+    Streamlit knows the cookies of when a tab was opened; one without a folder takes up what another
+    tab began since, when it is gone to, so that there are not two and one is lost.
     Before the page where the token is known by then, as a page may take long and be left before
     its end; else after it. A browser without a folder gets no cookie.
     """
@@ -71,10 +88,22 @@ def cookie_kept() -> Iterator[None]:
         own_folder(create=False)
     box = st.container(key="cookie")
     token = _token_to_keep()
-    _tell_browser(box, token, "before")
+    if token is None:
+        with box:
+            _look_for_cookie(data={"name": COOKIE}, key=_ELSEWHERE, on_token_change=_take_up)
+    else:
+        _tell_browser(box, token, "before")
     yield
-    if (new_token := _token_to_keep()) != token:
+    new_token = _token_to_keep()
+    if new_token is not None and new_token != token:
         _tell_browser(box, new_token, "after")
+
+
+def _take_up() -> None:
+    token = st.session_state[_ELSEWHERE].token
+    with suppress(CrackError):
+        if token and store().open(token):
+            st.session_state[_TOKEN] = token
 
 
 def _token_to_keep() -> str | None:
@@ -82,9 +111,7 @@ def _token_to_keep() -> str | None:
     return st.session_state.get(_TOKEN) or ("" if st.session_state.get(_ENDED) else None)
 
 
-def _tell_browser(box: DeltaGenerator, token: str | None, when: str) -> None:
-    if token is None:
-        return
+def _tell_browser(box: DeltaGenerator, token: str, when: str) -> None:
     max_age_s = int(SESSION_UNUSED_S) if token else 0
     renewed = int(time.time() / _SWEEP_EVERY_S)
     with box:

@@ -133,6 +133,26 @@ def test_a_model_and_photos_stay_in_their_session(app_url, open_page, store_root
     expect(verdict(one).get_by_role("heading")).to_have_text("Crack found")
 
 
+def test_a_tab_that_was_open_before_takes_up_what_another_began(app_url, chromium, store_root):
+    before = set(store_root.glob("*/"))
+    context = chromium.new_context()
+    one, other = (context.new_page() for _ in range(2))
+    for page, sample in ((one, CRACKED), (other, "brick")):
+        page.goto(f"{app_url}?sample={sample}")
+        wait_for_result(page, f"{sample}.jpg")
+        wait_until_idle(page)
+    for page, kept in ((one, "1 photo"), (other, "2 photos")):
+        page.evaluate("dispatchEvent(new Event('focus'))")
+        wait_until_idle(page)
+        page.get_by_role("button", name="A crack", exact=True).click()
+        expect(page.get_by_text(f"Kept for training in this session: {kept}.")).to_be_visible(
+            timeout=TIMEOUT_MS
+        )
+        wait_for_cookie(page)
+    assert len(set(store_root.glob("*/")) - before) == 1
+    context.close()
+
+
 def test_deleting_everything_leaves_no_folder_and_no_cookie(app_url, chromium, store_root):
     before = set(store_root.glob("*/"))
     # Not by ``open_page``: some of Streamlit's own requests fail where a later page is loaded.
