@@ -368,7 +368,8 @@ def _parser() -> argparse.ArgumentParser:
         choices=HEAT_MAPS,
         default=DEFAULT_HEAT_MAP,
         help="what is drawn: 'crack' follows the crack itself, 'activation' is the plain class "
-        "activation map (default: %(default)s)",
+        "activation map, 'article' that of the verdict's class over its own maximum "
+        "(default: %(default)s)",
     )
     command.add_argument(
         "--threshold",

@@ -31,6 +31,24 @@ def class_activation_map(
     return evidence
 
 
+def class_maps(feature_map: FloatArray, head_kernel: FloatArray) -> FloatArray:
+    """The class activation map of each class by itself, float32 (2, rows, columns).
+
+    Zhou et al. 2016, equation 2, as it stands: ``w_c . f(x, y)``. Arguments as for
+    ``class_activation_map``.
+    """
+    return np.ascontiguousarray(np.moveaxis(feature_map @ head_kernel, -1, 0))
+
+
+def article_heat(class_map: FloatArray) -> FloatArray:
+    """The map of one class over its own maximum, as the article draws it; float32 in [0, 1].
+
+    So the hottest place of any photo is 1, whatever the evidence there.
+    """
+    most = float(class_map.max())
+    return np.clip(class_map / most, 0, 1) if most > 0 else np.zeros_like(class_map)
+
+
 class Windows(NamedTuple):
     """The windows of a map, each with the mean of its evidence.
 

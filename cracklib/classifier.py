@@ -11,7 +11,7 @@ from threading import Lock
 import numpy as np
 
 from cracklib.architecture import HEAD, STRIDE
-from cracklib.cam import class_activation_map, measure_windows, strongest_window
+from cracklib.cam import class_activation_map, class_maps, measure_windows, strongest_window
 from cracklib.config import TRACERS, WINDOW_CELLS, engine_name, weights_path
 from cracklib.engines import (
     Describes,
@@ -145,10 +145,13 @@ def look_at(
     """As ``Classifier.look``; ``head`` is its kernel and its bias."""
     batch = photo[np.newaxis]
     if not isinstance(engine, Describes):
-        return Look(class_activation_map(engine(batch)[0], *head, temperature))
+        features = engine(batch)[0]
+        evidence = class_activation_map(features, *head, temperature)
+        return Look(evidence, class_maps=class_maps(features, head[0]))
     found = engine.describe(batch)
     return Look(
         evidence=class_activation_map(found.feature_maps[0], *head, temperature),
+        class_maps=class_maps(found.feature_maps[0], head[0]),
         known_surface=surface.is_known(found.deviations[0]) if surface else None,
         trace=None if found.traces is None else to_trace(found.traces[0], photo.shape[:2]),
     )

@@ -67,7 +67,7 @@ MIN_VALIDATION_PER_CLASS = 2
 
 DEFAULT_OPACITY = 0.35
 DEFAULT_COLORMAP = "jet"
-HEAT_MAPS = ("crack", "activation")
+HEAT_MAPS = ("crack", "activation", "article")
 """What heat can be drawn as: refined to the crack, or the plain class activation map."""
 DEFAULT_HEAT_MAP = "crack"
 DISPLAY_THRESHOLD = 0.25

@@ -10,13 +10,14 @@ from threading import Lock
 
 import numpy as np
 
-from cracklib.cam import to_heat
+from cracklib.cam import article_heat, to_heat
 from cracklib.classifier import Classifier, load_classifier
 from cracklib.config import (
     DEFAULT_COLORMAP,
     DEFAULT_HEAT_MAP,
     DEFAULT_OPACITY,
     HEAT_MAPS,
+    LABELS,
 )
 from cracklib.doubts import Doubt, find_doubts
 from cracklib.looks import FIRST_LOOK_SIZE, look_twice
@@ -48,8 +49,9 @@ class Inspection:
     photo was searched at, the photo's own last; ``heat`` then has the most of them and of what the
     looks at the whole see. Empty where it was not searched. ``known_surface`` is as in ``Look``.
     ``traces`` is that of the first look or, for a photo that was searched, of each scale; empty
-    where there is no tracer. ``likeness`` is that of the looks at the whole, and
-    ``whole`` what they alone found, for a photo that was searched.
+    where there is no tracer. ``likeness`` is that of the looks at the whole,
+    ``class_maps`` are those of the first, and ``whole`` is what they alone found, for a photo that
+    was searched.
     """
 
     photo: Photo
@@ -64,6 +66,7 @@ class Inspection:
     known_surface: bool | None = None
     traces: tuple[Trace, ...] = ()
     likeness: FloatArray | None = None
+    class_maps: FloatArray | None = None
     whole: Inspection | None = None
 
     @cached_property
@@ -104,10 +107,16 @@ class Inspection:
     def heat_of(self, heat_map: str) -> FloatArray:
         """The heat to draw as ``heat_map``, one of ``config.HEAT_MAPS``, at its own size.
 
-        Raises ``ValueError`` for any other.
+        "article" is the map of the class that the verdict names (``cam.article_heat``), which is
+        the most where the photo speaks most for no crack where none is found. Raises
+        ``ValueError`` for any other.
         """
         if heat_map not in HEAT_MAPS:
             raise ValueError(f"heat_map must be one of {', '.join(HEAT_MAPS)}, not {heat_map!r}")
+        if heat_map == "article":
+            if self.class_maps is None:
+                raise ValueError("this inspection was made without class_maps")
+            return article_heat(self.class_maps[LABELS.index(self.verdict)])
         return self.crack_heat if heat_map == "crack" else self.heat
 
     def overlay(
@@ -233,6 +242,7 @@ class Inspector:
             known_surface=look.known_surface,
             traces=() if look.trace is None else (look.trace,),
             likeness=look.likeness,
+            class_maps=look.class_maps,
         )
 
 

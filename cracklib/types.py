@@ -54,13 +54,15 @@ class Look:
     ``evidence`` is its class activation map in log-odds, float32 (rows, columns);
     ``known_surface`` is whether the photo looks like what was trained on, ``trace`` where it looks
     like a crack from near, and ``likeness`` how much each pixel then looks like one
-    (``refine.crack_likeness``); each is None where nothing tells.
+    (``refine.crack_likeness``), and ``class_maps`` the map of each class by itself
+    (``cam.class_maps``); each is None where nothing tells.
     """
 
     evidence: FloatArray
     known_surface: bool | None = None
     trace: Trace | None = None
     likeness: FloatArray | None = None
+    class_maps: FloatArray | None = None
 
 
 @dataclass(frozen=True)

@@ -52,10 +52,13 @@ verdict is “Crack found”. A photo of what looks like no wall or floor needs 
   on the network's layers, and no long straight joint. Evidence in one place counts a little way
   along the crack. It can't show what the network has no evidence for, and near a crack a dark
   joint can glow with it.
-- One colour means the same amount in every photo, but for a faint *Crack* in a photo that is called
-  cracked: it is raised until it can be seen, and where a wall is surely cracked (90 %), so is what
-  goes on from a crack that is drawn. Weak heat is not drawn, so that a sound wall looks
-  sound. *Hide heat below* moves that limit and changes nothing else.
+- **As in the article** is the map as the tutorial this began with draws it: of the class that the
+  verdict names by itself, over its own maximum. Every photo has a hottest place in it, a sound wall
+  too, where it shows what speaks for no crack.
+- One colour means the same amount in every photo, but for that map and for a faint *Crack* in a
+  photo that is called cracked: it is raised until it can be seen, and where a wall is surely
+  cracked (90 %), so is what goes on from a crack that is drawn. Weak heat is not drawn, so that a
+  sound wall looks sound. *Hide heat below* moves that limit and changes nothing else.
 """
     )
 

@@ -122,9 +122,16 @@ def test_controls_reach_the_viewer_and_never_run_the_model(app, inspector, dark_
     app.slider(key="threshold").set_value(0.9).run()
     assert viewer(app)["controls"] == {"opacity": 0.8, "colormap": "magma", "threshold": 0.9}
     assert viewer(app)["heat"] == first["heat"]
-    app.button_group(key="heat").set_value("Class activation map").run()
-    assert viewer(app)["heat"] != first["heat"]
-    assert viewer(app)["photo"] == first["photo"]
+    heats = [first["heat"]]
+    for name, title in (
+        ("Class activation map", "Evidence for a crack, log-odds"),
+        ("As in the article", "Share of the map's maximum"),
+    ):
+        app.button_group(key="heat").set_value(name).run()
+        assert viewer(app)["heat"] not in heats
+        assert viewer(app)["bar"]["title"] == title
+        assert viewer(app)["photo"] == first["photo"]
+        heats.append(viewer(app)["heat"])
     assert inspector.classifier.forward_passes == before
 
 

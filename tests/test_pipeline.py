@@ -12,6 +12,7 @@ from cracklib.classifier import Classifier
 from cracklib.config import DISPLAY_THRESHOLD
 from cracklib.errors import PhotoError
 from cracklib.looks import FIRST_LOOK_SIZE, look_twice
+from cracklib.overlay import upsample_heat
 from cracklib.photo import encode_png
 from cracklib.pipeline import Inspector
 from cracklib.refine import refine_heat
@@ -114,13 +115,29 @@ def test_a_search_draws_no_less_of_a_crack_than_the_looks_at_the_whole(inspector
 
 def test_overlay_draws_the_map_asked_for(inspector, dark_corner):
     inspection = inspector.inspect(dark_corner)
-    for heat_map, heat in (("crack", inspection.refined), ("activation", inspection.heatmap)):
+    article = inspection.heat_of("article")
+    assert article.max() == 1
+    for heat_map, heat in (
+        ("crack", inspection.refined),
+        ("activation", inspection.heatmap),
+        ("article", upsample_heat(article, dark_corner.size)),
+    ):
         overlay = inspection.overlay(1.0, threshold=0.25, heat_map=heat_map)
         drawn = (overlay != dark_corner.pixels).any(axis=2)
         np.testing.assert_array_equal(drawn, heat >= 0.25)
     np.testing.assert_array_equal(inspection.overlay(), inspection.overlay(heat_map="crack"))
-    with pytest.raises(ValueError, match="crack, activation, not 'gradients'"):
+    with pytest.raises(ValueError, match="crack, activation, article, not 'gradients'"):
         inspection.overlay(heat_map="gradients")
+
+
+def test_the_articles_map_is_that_of_the_class_the_verdict_names(inspector, dark_corner):
+    inspection = inspector.inspect(dark_corner)
+    assert inspection.verdict == "crack"
+    crack, no_crack = (
+        replace(inspection, verdict=verdict).heat_of("article") for verdict in ("crack", "no_crack")
+    )
+    assert np.unravel_index(crack.argmax(), crack.shape) > (3, 3)
+    assert crack[0, 0] < 0.1 < no_crack[0, 0]
 
 
 def test_overlay_has_the_photos_size_and_leaves_it_alone(inspector, dark_corner):

@@ -10,7 +10,7 @@ import numpy as np
 import streamlit as st
 
 from cracklib.config import DEFAULT_COLORMAP, DEFAULT_OPACITY, DISPLAY_THRESHOLD
-from cracklib.overlay import COLORMAPS, render_swatch
+from cracklib.overlay import COLORMAPS, fit_heat, render_swatch
 from cracklib.photo import encode_png
 from cracklib.pipeline import Inspection
 from ui.cracks import measure_with_ruler
@@ -28,11 +28,19 @@ DEFAULTS: dict[str, float | str] = {
 """The controls: their keys, in the session and in the link, and what reset gives."""
 
 _CLOSE_CALL = 0.1
-_HEAT_MAPS = {"Crack": "crack", "Class activation map": "activation"}
+_HEAT_MAPS = {
+    "Crack": "crack",
+    "Class activation map": "activation",
+    "As in the article": "article",
+}
 """What each choice of heat is to ``cracklib``; the link has the choice as it is shown."""
 HEAT_MAP_NAMES = {heat_map: name for name, heat_map in _HEAT_MAPS.items()}
 _TITLES = {"crack": "Crack found", "no_crack": "No crack found"}
-_CAPTIONS = {"crack": "Where the crack runs", "activation": "Where the evidence is"}
+_CAPTIONS = {
+    "crack": "Where the crack runs",
+    "activation": "Where the evidence is",
+    "article": "What speaks for the verdict, whichever it is",
+}
 
 
 def show_result(result: Result) -> None:
@@ -76,11 +84,13 @@ def _show_heat(result: Result) -> None:
         list(_HEAT_MAPS),
         default=DEFAULTS["heat"],
         required=True,
+        wrap=True,
         key="heat",
         bind="query-params",
         persist_state="session",
         help="The crack itself, found by its darkness where the network sees evidence; or that "
-        "evidence alone, as coarse as the network sees it.",
+        "evidence alone, as coarse as the network sees it; or, as in the article this began with, "
+        "the map of the class that the verdict names, stretched to its own maximum.",
     )
     opacity = opacity_column.slider(
         "Opacity of the heat",
@@ -186,7 +196,7 @@ def _show_link(result: Result, chosen: dict[str, float | str]) -> None:
 
 def _npy_bytes(inspection: Inspection, heat_map: str) -> bytes:
     file = io.BytesIO()
-    np.save(file, inspection.refined if heat_map == "crack" else inspection.heatmap)
+    np.save(file, fit_heat(inspection.heat_of(heat_map), inspection.photo.size))
     return file.getvalue()
 
 

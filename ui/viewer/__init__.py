@@ -138,7 +138,7 @@ def _heat_layer(result: Result, heat_map: str) -> bytes:
 
 
 def _colour_bar(result: Result, heat_map: str) -> dict[str, Any]:
-    """What heat 0 and 1 stand for: log-odds for the plain map, themselves for the refined one."""
+    """What heat 0 and 1 stand for: log-odds for the plain map, themselves for the others."""
     scale = result.inspection.scale
     if heat_map == "activation":
         title = "Evidence for a crack, log-odds"
@@ -149,7 +149,8 @@ def _colour_bar(result: Result, heat_map: str) -> dict[str, Any]:
             "signed": True,
             "unit": " log-odds",
         }
-    title = "Evidence × likeness to a crack"
+    titles = {"crack": "Evidence × likeness to a crack", "article": "Share of the map's maximum"}
+    title = titles[heat_map]
     return {"title": title, "low": 0.0, "high": 1.0, "signed": False, "unit": ""}
 
 
