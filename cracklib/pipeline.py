@@ -107,9 +107,8 @@ class Inspection:
     def heat_of(self, heat_map: str) -> FloatArray:
         """The heat to draw as ``heat_map``, one of ``config.HEAT_MAPS``, at its own size.
 
-        "article" is the map of the class that the verdict names (``cam.article_heat``), which is
-        the most where the photo speaks most for no crack where none is found. Raises
-        ``ValueError`` for any other.
+        "article" is the map of the class that the verdict names (``cam.article_heat``): where no
+        crack is found, of what speaks for none. Raises ``ValueError`` for any other.
         """
         if heat_map not in HEAT_MAPS:
             raise ValueError(f"heat_map must be one of {', '.join(HEAT_MAPS)}, not {heat_map!r}")
