@@ -34,15 +34,17 @@ def open_page(chromium):
     """Opens pages, each in a session of its own, and fails the test if one logged an error."""
     contexts, errors = [], []
 
+    def keep(message):
+        if message.type == "error":
+            errors.append(f"{message.text} {message.location['url']}")
+
     def open_at(url, **options):
         context = chromium.new_context(accept_downloads=True, **options)
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(TIMEOUT_MS)
         page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on(
-            "console", lambda message: errors.append(message.text) if message.type == "error" else 0
-        )
+        page.on("console", keep)
         page.goto(url)
         return page
 
