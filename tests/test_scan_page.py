@@ -118,8 +118,9 @@ def test_a_search_that_is_left_gives_its_memory_back(app, inspector, monkeypatch
     assert given_back
 
 
+@pytest.mark.parametrize("how", ["button", "switch"])
 def test_a_search_that_failed_gives_its_memory_back_and_can_be_tried_again(
-    app, inspector, monkeypatch
+    app, inspector, monkeypatch, how
 ):
     go_on, given_back = scan._go_on, []
 
@@ -138,8 +139,11 @@ def test_a_search_that_failed_gives_its_memory_back_and_can_be_tried_again(
         upload(app, speck(1500, 1600))
     assert [error.value for error in app.error] == ["no memory left"]
     assert given_back
-    app.button_group(key="scan").set_value("Off").run()
-    app.button_group(key="scan").set_value("On").run()
+    if how == "button":
+        click(app, "Try again")
+    else:
+        app.button_group(key="scan").set_value("Off").run()
+        app.button_group(key="scan").set_value("On").run()
     assert not app.error
     assert "Cancel" in labels(app)
     search(app)

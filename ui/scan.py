@@ -74,7 +74,9 @@ def show_scan(inspector: Inspector) -> None:
     elif search.found:
         session.show(search.found)
     if wanted and search.problem:
-        bar.error(search.problem)
+        with bar:
+            st.error(search.problem)
+            st.button("Try again", icon=":material/refresh:", type="tertiary", on_click=_take_up)
     elif wanted and search.found:
         bar.caption(f"Searched in {search.scan.seconds:.1f} s.")
     elif wanted and search.cancelled:
