@@ -54,7 +54,7 @@ def show_gallery(
     pages = st.empty()
     n_pages = ceil(len(shown) / _PER_PAGE)
     page = pages.pagination(n_pages, key=f"gallery-page-{chosen}") if n_pages > 1 else 1
-    with st.grid(min_column_width=150, key="gallery"):
+    with st.grid(min_column_width=130, key="gallery"):
         for photo in shown[(page - 1) * _PER_PAGE : page * _PER_PAGE]:
             notes = ["held out"] if photo.digest in held_out else []
             if group := group_of.get(photo.digest):
