@@ -2,6 +2,7 @@
 
 import io
 import re
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -38,6 +39,28 @@ def big_photo(open_viewer, photo_file):
     page.locator('input[type="file"]').set_input_files(photo_file)
     wait_for_result(page, "my wall.png")
     return page
+
+
+def test_files_that_were_dropped_while_the_page_ran_anew_are_asked_for_again(
+    open_viewer, photo_file
+):
+    page = open_viewer()
+    asked = Counter()
+
+    def drop_once(route):
+        asked[route.request.url] += 1
+        if asked[route.request.url] == 1:
+            route.fulfill(status=404, body="")
+        else:
+            route.continue_()
+
+    page.route("**/media/*", drop_once)
+    page.locator('input[type="file"]').set_input_files(photo_file)
+    wait_for_result(page, "my wall.png")
+    assert any(url.endswith(".bin") for url in asked)
+    expect(stage(page).locator("canvas")).to_be_visible()
+    tool(page, "The photo's own pixels").click()
+    expect(page.locator(".viewer[data-full]")).to_be_visible()
 
 
 def stage(page):

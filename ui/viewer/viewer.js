@@ -8,6 +8,7 @@ const MAX_CANVAS_PX = 3e6;
 const CLICK_PX = 5; // a pointer that moved no further has clicked
 const NEAR_PX = 16;
 const SCROLL_MS = 250;
+const RETRY_AFTER_MS = [250, 500, 1000, 2000, 4000];
 const SLIDERS = ["opacity", "threshold"]; // their keys in the page
 
 const viewers = new WeakMap();
@@ -52,11 +53,13 @@ class Viewer {
   update(data, setStateValue) {
     this.data = data;
     this.setStateValue = setStateValue;
-    this.turn += 1;
+    const turn = ++this.turn;
     this.follow();
     this.tell(data);
-    this.load(this.turn).catch((error) => this.fail(error));
-    return this.turn;
+    this.load(turn).catch((error) => {
+      if (turn === this.turn) this.fail(error);
+    });
+    return turn;
   }
 
   // To screen readers: this element stays, while the page makes what is seen of the verdict anew.
@@ -76,9 +79,12 @@ class Viewer {
       return;
     }
     delete this.viewer.dataset.shown;
+    const wanted = () => turn === this.turn && !this.ending.signal.aborted;
     const [preview, layer] = await Promise.all([
-      samePhoto ? this.preview : loadImage(photo.url),
-      this.context ? Heat.load(heat).catch((error) => error) : new Error("no canvas"),
+      samePhoto ? this.preview : retried(() => loadImage(photo.url), wanted),
+      this.context
+        ? retried(() => Heat.load(heat), wanted).catch((error) => error)
+        : new Error("no canvas"),
     ]);
     if (turn !== this.turn) return;
     this.heat = layer instanceof Heat ? layer : null;
@@ -345,12 +351,12 @@ class Viewer {
 
   async loadFull() {
     const { photo } = this;
-    this.full = document.createElement("img");
-    const full = this.full;
+    const full = document.createElement("img");
+    this.full = full;
     full.alt = "";
-    full.src = photo.fullUrl;
+    const wanted = () => this.full === full && !this.ending.signal.aborted;
     try {
-      await full.decode();
+      await retried(() => loadImage(photo.fullUrl, full), wanted);
     } catch (error) {
       console.warn("The photo at its full size can't be shown:", error);
       return;
@@ -704,8 +710,21 @@ class Heat {
   }
 }
 
-async function loadImage(url) {
-  const image = document.createElement("img");
+// Streamlit drops the files of a session whose page is running anew, if another session's run ends
+// just then. As soon as the page's run gets to the viewer, they are back at the same address.
+async function retried(load, wanted) {
+  for (const wait of RETRY_AFTER_MS) {
+    try {
+      return await load();
+    } catch (error) {
+      await new Promise((done) => setTimeout(done, wait));
+      if (!wanted()) throw error;
+    }
+  }
+  return load();
+}
+
+async function loadImage(url, image = document.createElement("img")) {
   image.src = url;
   await image.decode();
   return image;
