@@ -116,6 +116,8 @@ def run_again(page, folder):
     page.get_by_text("The same run on the command line").click()
     command = page.locator('[class*="st-key-same-"] code.language-bash').inner_text()
     button = page.locator('[class*="st-key-same-"]').get_by_role("button", name="DATA, ZIP")
+    button.scroll_into_view_if_needed()  # what is above it is still being laid out
+    wait_until_idle(page)
     with zipfile.ZipFile(downloaded(page, button, folder / "data.zip")) as archive:
         archive.extractall(folder)
     python, *arguments = shlex.split(command)
