@@ -82,9 +82,7 @@ class Viewer {
     const wanted = () => turn === this.turn && !this.ending.signal.aborted;
     const [preview, layer] = await Promise.all([
       samePhoto ? this.preview : retried(() => loadImage(photo.url), wanted),
-      this.context
-        ? retried(() => Heat.load(heat), wanted).catch((error) => error)
-        : new Error("no canvas"),
+      this.context ? Heat.load(heat, wanted).catch((error) => error) : new Error("no canvas"),
     ]);
     if (turn !== this.turn) return;
     this.heat = layer instanceof Heat ? layer : null;
@@ -668,9 +666,12 @@ class Heat {
     for (const byte of bytes) if (byte > this.highest) this.highest = byte;
   }
 
-  static async load({ url, width, height }) {
-    const response = await fetch(url);
-    if (!response.ok) throw new Error(`${url}: ${response.status}`);
+  static async load({ url, width, height }, wanted) {
+    const response = await retried(async () => {
+      const answer = await fetch(url);
+      if (!answer.ok) throw new Error(`${url}: ${answer.status}`);
+      return answer;
+    }, wanted);
     const inflated = response.body.pipeThrough(new DecompressionStream("deflate"));
     const bytes = new Uint8Array(await new Response(inflated).arrayBuffer());
     if (bytes.length !== width * height) throw new Error(`${url}: ${bytes.length} bytes`);
