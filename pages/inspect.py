@@ -19,13 +19,16 @@ st.title("Wall Crack Inspector", anchor=False)
 st.markdown("A photo of a wall in; whether there is a crack, how sure that is, and where, out.")
 show_ways_in()
 
-inspector = load_inspector()
-with st.spinner("Inspecting …"):
-    session.serve(inspector)
-show_model_in_use()
-if problem := session.problem():
-    st.error(plain(problem), icon=":material/error:")
-show_scan(inspector)
+# Always there, full or empty: what comes and goes in it leaves the result in its place on the page,
+# and so the viewer as the person left it.
+with st.container():
+    inspector = load_inspector()
+    with st.spinner("Inspecting …"):
+        session.serve(inspector)
+    show_model_in_use()
+    if problem := session.problem():
+        st.error(plain(problem), icon=":material/error:")
+    show_scan(inspector)
 if result := session.result():
     show_result(result)
     show_cracks(result)

@@ -33,10 +33,10 @@ def chromium():
 def open_page(chromium):
     """Opens pages, each in a session of its own, and fails the test if one logged an error.
 
-    A file that Streamlit dropped while the page ran anew may be missing where it came before, for a
-    picture that is about to be another, or comes when it is asked for again.
+    A file that Streamlit dropped while the page ran anew may be missing if it comes when it is
+    asked for again.
     """
-    contexts, errors, missing, came = [], [], set(), set()
+    contexts, errors, missing = [], [], set()
 
     def keep(message):
         url = message.location["url"]
@@ -44,8 +44,8 @@ def open_page(chromium):
             errors.append(f"{message.text} {url}")
 
     def note(response):
-        dropped = response.status == 404 and "/media/" in response.url
-        (missing if dropped else came).add(response.url)
+        if "/media/" in response.url:
+            (missing.add if response.status == 404 else missing.discard)(response.url)
 
     def open_at(url, **options):
         context = chromium.new_context(accept_downloads=True, **options)
@@ -62,7 +62,7 @@ def open_page(chromium):
     for context in contexts:
         context.close()
     assert not errors
-    assert not missing - came
+    assert not missing
 
 
 @pytest.fixture(scope="session")

@@ -209,6 +209,23 @@ def test_wipe_shows_the_bare_photo_to_the_left(open_viewer):
     expect(divider).to_have_attribute("aria-valuenow", "98")
 
 
+def test_a_message_that_comes_and_goes_above_leaves_the_viewer_as_it_was(open_viewer, tmp_path):
+    page = open_viewer()
+    tool(page, "Wipe").click()
+    divider = page.get_by_role("slider", name="Divider")
+    divider.press("End")
+    garbage = tmp_path / "notes.jpg"
+    garbage.write_text("these are notes, not a photo")
+    page.locator('input[type="file"]').set_input_files(garbage)
+    expect(page.get_by_role("alert")).to_be_visible()
+    wait_until_idle(page)
+    expect(divider).to_have_attribute("aria-valuenow", "100")
+    page.get_by_role("button", name=SAMPLES[FIRST].title).click()
+    expect(page.get_by_role("alert")).to_be_hidden()
+    wait_until_idle(page)
+    expect(divider).to_have_attribute("aria-valuenow", "100")
+
+
 def read_photo_of_sample():
     from cracklib.samples import sample_photo
 
