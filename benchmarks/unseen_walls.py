@@ -110,7 +110,7 @@ def large_walls(walls: list[Pixels]) -> Iterator[Example]:
     for number in range(LARGE_PAIRS):
         rng = np.random.default_rng((2, number))
         sound = spread(walls[int(rng.integers(len(walls)))], LARGE_SIZE, rng)
-        cracked, _ = render_crack(sound, rng, "straight", rng.uniform(*THIN_PX))
+        cracked, _ = render_crack(sound, rng, "single", rng.uniform(*THIN_PX))
         yield from ((sound, 0), (cracked, 1))
 
 

@@ -269,7 +269,7 @@ def test_a_hairline_in_a_large_wall_is_found_and_the_wall_without_it_is_sound(re
     sound = render_wall(rng, (1800, 2400), kind)
     cracked = sound.copy()
     at = slice(600, 1200), slice(800, 1600)
-    cracked[at], mask = render_crack(sound[at], rng, "straight", width_px=0.8)
+    cracked[at], mask = render_crack(sound[at], rng, "single", width_px=0.8)
     assert real.inspect(Photo(sound), scan=True).verdict == "no_crack"
     once = real.inspect(Photo(cracked))
     searched = real.search(once)
