@@ -494,7 +494,7 @@ def _add_scan(command: argparse.ArgumentParser) -> None:
         "--scan",
         action="store_true",
         help="search large photos at their own resolution, for cracks too thin to be seen in the "
-        "whole; half a second a megapixel or more",
+        "whole; one to two seconds a megapixel on two cores",
     )
 
 

@@ -16,10 +16,10 @@ with st.container(width=760):
         """
 A neural network (VGG16) looks twice at your photo, which is made brighter if it is dark: squeezed
 to 288 × 288 pixels, and then smaller, mirrored and in grey; the mean of both looks counts. A photo
-of more than 448 pixels a side is squeezed to a third more of them, and one of 2 megapixels or more
-is then searched piece by piece in its own pixels, for cracks too thin to be seen in the whole. That
-gives two things: the probability that the photo shows a crack, and for each place in the picture
-how much that place speaks for one.
+with a side of more than 448 pixels is seen with a third more pixels in all, in its own shape, and
+one of 2 megapixels or more is then searched piece by piece in its own pixels, for cracks too thin
+to be seen in the whole. That gives two things: the probability that the photo shows a crack, and
+for each place in the picture how much that place speaks for one.
 """
     )
 
