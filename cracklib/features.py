@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from cracklib.architecture import STRIDE
+from cracklib.config import MIN_FREE_DISK_BYTES
 from cracklib.errors import TrainingError
 from cracklib.preprocess import preprocess_pixels
 from cracklib.recipes import Trainable
@@ -130,10 +131,11 @@ class FeatureCache:
         """A message with figures, for a disk that is too small from the start."""
         there = self._path.stat().st_size if self._path.exists() else 0
         free = shutil.disk_usage(self._path.parent).free
-        if n_bytes - there > free:
+        if n_bytes - there > free - MIN_FREE_DISK_BYTES:
             raise TrainingError(
-                f"The features of {len(self)} photos need {n_bytes / 1e9:.1f} GB of disk, and "
-                f"{free / 1e9:.1f} GB are free. Free some, or train on fewer photos."
+                f"The features of {len(self)} photos need {n_bytes / 1e9:.1f} GB of disk, "
+                f"{free / 1e9:.1f} GB are free, and {MIN_FREE_DISK_BYTES / 1e9:.1f} GB must stay "
+                "so. Free some, or train on fewer photos."
             )
 
     def batches(self, batch_size: int, order: np.ndarray | None = None) -> Iterator[Batch]:

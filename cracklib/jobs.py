@@ -102,6 +102,10 @@ class Job:
             return "stopped" if progress.stopped else "finished"
         return "stopped" if self._has("cancel") else "failed"
 
+    def has_model(self) -> bool:
+        """Whether the run came to its end and what it wrote is still there."""
+        return self.out.exists() and self.progress().stage == "done"
+
     def has_ended(self) -> bool:
         """Whether the run is over, however it ended, or deleted; it stays so."""
         return not (self._waits or self._alive)
@@ -212,7 +216,7 @@ class Job:
 def submit(session: SessionFolder, arguments: Sequence[str], out: Path) -> Job:
     """Queue ``python -m cracklib train <arguments> --out <out>``; ``advance`` starts it.
 
-    Paths are absolute. What other runs that were cancelled or failed left half done is deleted.
+    Paths are absolute. What other runs that failed left half done is deleted.
     Raises ``TrainingError`` where a job of this session is to write ``out`` already, ``CrackError``
     where there is no room.
     """
@@ -243,13 +247,16 @@ def count_unended(store: Store) -> int:
 
 
 def advance(store: Store, command: Sequence[str] = TRAIN) -> None:
-    """Start the job that waits longest unless one runs. Whoever looks at a job calls this.
+    """Start the job that waits longest unless one runs, and delete what cancelled ones leave.
 
-    ``command`` is what a job's arguments are given to. Raises ``TrainingError`` where no process
-    can be started.
+    To be called again and again. ``command`` is what a job's arguments are given to. Raises
+    ``TrainingError`` where no process can be started.
     """
     with locked(store.root / "lock"):
         jobs = _all_jobs(store.root)
+        to_come = {job.out for job in jobs if not job.has_ended()}
+        for cancelled in {job.out for job in jobs if job._has("cancel")} - to_come:
+            shutil.rmtree(cancelled.with_suffix(".run"), ignore_errors=True)
         if any(job._alive for job in jobs):
             return
         waiting = next((job for job in jobs if job._waits), None)

@@ -181,6 +181,11 @@ def _check_size(image: Image.Image, name: str) -> None:
             f"'{name}' is {width} px wide and {height} px high; each side must have at least "
             f"{config.MIN_SIDE_PX} px. Give a larger photo."
         )
+    if max(width, height) > config.MAX_SIDE_PX:
+        raise PhotoError(
+            f"'{name}' is {width} px wide and {height} px high; the longer side may have at most "
+            f"{config.MAX_SIDE_PX:,} px. Give it in pieces."
+        )
     if width * height > config.MAX_PIXELS:
         came = f"is {width} px wide and {height} px high, {width * height / 1e6:.1f} megapixels"
         raise PhotoError(_too_large(name, came))

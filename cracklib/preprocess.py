@@ -26,7 +26,7 @@ def to_input(pixels: Pixels, size: tuple[int, int] = INPUT_SIZE) -> FloatArray:
 def large_input_size(size: tuple[int, int]) -> tuple[int, int] | None:
     """Height and width that a photo of ``size`` is seen at if it is large, else None.
 
-    Large is what has more than ``LARGE_PHOTO_PX`` on its longer side: at 224x224, thin cracks in it
+    Large is what has more than ``LARGE_PHOTO_PX`` on its longer side: at 288x288, thin cracks in it
     could not be seen. The aspect ratio is kept, each side is a whole number of cells and at least
     that of the usual input, and the area, unless the photo is a long strip, that of a square of
     ``LARGE_INPUT_SIDE_PX``.

@@ -11,6 +11,13 @@ from cracklib.errors import TrainingError
 from cracklib.views import Mix
 
 Trainable = Literal["head", "block5", "block4-5"]
+"""Layers a training run can change."""
+
+CHANGEABLE = (
+    *("trainable", "start", "epochs", "batch_size", "optimizer", "learning_rate"),
+    *("augmentation", "class_weights", "patience"),
+)
+"""Fields of a ``Recipe`` that the command line and the Train page can change."""
 
 VAL_PER_CLASS = 100
 """Photos of a source and label that an epoch is judged on; the calibration takes all."""

@@ -230,7 +230,7 @@ def _fit(
                 }
             )
         if not np.isfinite(losses).all():
-            raise TrainingError("The loss is not finite. Use a smaller batch or another seed.")
+            raise TrainingError("The loss is not finite. Use a smaller learning rate.")
         return {"loss": float(np.mean(losses)), "accuracy": hits / photos}
 
     stopped = False

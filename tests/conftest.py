@@ -16,6 +16,12 @@ APP = str(Path(__file__).resolve().parent.parent / "streamlit_app.py")
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+@pytest.fixture(autouse=True)
+def unattended(monkeypatch):
+    """Nothing looks after the store of one test while another runs."""
+    monkeypatch.setattr("ui.own_folder._LOOK_EVERY_S", 1_000_000)
+
+
 @pytest.fixture
 def inspector():
     return Inspector(Classifier(tiny_engine, TINY_HEAD, make_card()))

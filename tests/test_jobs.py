@@ -164,10 +164,27 @@ def test_stopped_half_way_it_keeps_what_it_has(sessions, session, command):
 
 def test_cancelled_it_keeps_nothing(sessions, session, command):
     job = start(sessions, session, command)
+    job.out.with_suffix(".run").mkdir(parents=True)
     job.cancel()
     wait_until(lambda: job.state() != "stopping")
     assert (job.state(), job.failure()) == ("stopped", "")
     assert not job.out.exists()
+    advance(sessions, command)
+    assert not job.out.with_suffix(".run").exists()
+
+
+def test_of_a_cancelled_run_nothing_is_deleted_that_another_goes_on_with(
+    sessions, session, command
+):
+    cancelled = start(sessions, session, command)
+    cancelled.cancel()
+    wait_until(lambda: cancelled.state() == "stopped")
+    again = start(sessions, session, command)
+    again.out.with_suffix(".run").mkdir(parents=True)
+    advance(sessions, command)
+    assert again.out.with_suffix(".run").exists()
+    go_on(again)
+    assert (cancelled.has_model(), again.has_model()) == (False, True)
 
 
 @pytest.mark.parametrize("end", [Job.stop, Job.cancel])

@@ -342,6 +342,12 @@ def test_the_most_megapixels_are_judged_exactly(monkeypatch):
         decode_photo(file_of(Image.new("RGB", (41, 50)), "PNG"))
 
 
+def test_a_photo_too_long_to_be_written_again_is_refused():
+    decode_photo(black_png(65_500, 32))
+    with pytest.raises(PhotoError, match="longer side may have at most 65,500 px"):
+        decode_photo(black_png(32, 65_501))
+
+
 def test_a_webp_that_pillow_calls_a_bomb_is_refused():
     data = bytearray(file_of(quarters(), "WEBP", lossless=True, exif=Image.Exif().tobytes()))
     assert data[12:16] == b"VP8X"

@@ -16,8 +16,9 @@ from cracklib.intake.photo_set import PhotoSet
 from cracklib.intake.split import split_photos
 from cracklib.jobs import submit
 from cracklib.pipeline import Inspector
-from cracklib.recipes import RECIPES
+from cracklib.recipes import CHANGEABLE, RECIPES
 from cracklib.timing import Speed
+from ui import own_folder
 from ui.own_folder import store
 from ui.training import run, settings
 
@@ -256,6 +257,13 @@ def test_another_persons_run_comes_first_and_is_not_shown(ready):
     assert "not yours" not in texts(ready)
 
 
+def test_a_run_that_waits_begins_though_no_page_is_open(app):
+    owner = store().create()
+    job = submit(owner, [], owner.model_path("overnight"))
+    own_folder._look_after(store())
+    assert job.state() == "running"
+
+
 def test_earlier_runs_stay_below(ready):
     job = start(ready)
     click(ready, "Cancel")
@@ -284,10 +292,10 @@ def test_what_is_set_is_what_runs(ready):
 
 def test_the_articles_values_are_one_click_away_and_so_is_the_way_back(ready):
     def shown(time):
-        return {name: ready.session_state[f"training-{name}-{time}"] for name in settings._FIELDS}
+        return {name: ready.session_state[f"training-{name}-{time}"] for name in CHANGEABLE}
 
     def of(recipe):
-        return {name: getattr(recipe, name) for name in settings._FIELDS}
+        return {name: getattr(recipe, name) for name in CHANGEABLE}
 
     click(ready, "The article's values")
     assert shown(2) == of(RECIPES["article"])

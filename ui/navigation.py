@@ -9,10 +9,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from cracklib.jobs import advance
 from ui import session
-from ui.errors import errors_told
-from ui.own_folder import own_folder, store
 
 _ROUTED = "routed"
 
@@ -30,10 +27,7 @@ def choose_page() -> st.Page:
 
 
 def run_page(page: st.Page) -> None:
-    """Run ``page`` from ``streamlit_app``; on any page, training that waits may begin."""
-    if own_folder(create=False):
-        with errors_told(st.error):
-            advance(store())
+    """Run ``page`` from ``streamlit_app``."""
     st.session_state[_ROUTED] = True
     try:
         page.run()

@@ -12,12 +12,13 @@ from streamlit.delta_generator import DeltaGenerator
 
 from cracklib.config import SESSION_UNUSED_S, store_root
 from cracklib.errors import CrackError
-from cracklib.jobs import end_session
+from cracklib.jobs import advance, end_session
 from cracklib.store import SessionFolder, Store
 
 COOKIE = "wall_crack_session"
 
-_SWEEP_EVERY_S = 3600
+_LOOK_EVERY_S = 60
+_RENEW_EVERY_S = 3600
 _TOKEN, _ENDED = "_token", "_ended"
 _ELSEWHERE = "session-elsewhere"
 
@@ -50,9 +51,9 @@ export default function ({ data: { name }, setTriggerValue }) {
 
 @st.cache_resource(show_spinner=False)
 def store() -> Store:
-    """All sessions' folders, swept every hour. Raises ``CrackError``."""
+    """All sessions' folders, looked after from now on. Raises ``CrackError``."""
     sessions = Store(store_root())
-    Thread(target=_sweep, args=(sessions,), daemon=True).start()
+    Thread(target=_look_after_for_ever, args=(sessions,), daemon=True).start()
     return sessions
 
 
@@ -113,7 +114,7 @@ def _token_to_keep() -> str | None:
 
 def _tell_browser(box: DeltaGenerator, token: str, when: str) -> None:
     max_age_s = int(SESSION_UNUSED_S) if token else 0
-    renewed = int(time.time() / _SWEEP_EVERY_S)
+    renewed = int(time.time() / _RENEW_EVERY_S)
     with box:
         _set_cookie(
             data={"name": COOKIE, "token": token, "maxAge": max_age_s, "renewed": renewed},
@@ -141,8 +142,14 @@ def _delete_all() -> None:
     st.session_state[_ENDED] = True
 
 
-def _sweep(sessions: Store) -> None:
+def _look_after_for_ever(sessions: Store) -> None:
     while True:
-        time.sleep(_SWEEP_EVERY_S)
-        with suppress(CrackError, OSError):
-            sessions.sweep()
+        time.sleep(_LOOK_EVERY_S)
+        _look_after(sessions)
+
+
+def _look_after(sessions: Store) -> None:
+    """Though nobody has a page open, training that waits begins, and old sessions go."""
+    with suppress(CrackError, OSError):
+        advance(sessions)
+        sessions.sweep()

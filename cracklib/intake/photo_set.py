@@ -26,10 +26,7 @@ from cracklib.intake.names import shown_name
 from cracklib.intake.split import LabelledPhoto, Origin, Split, perceptual_hash
 from cracklib.photo import decode_photo, encode_jpeg, photo_format
 from cracklib.synthesis import WALL_KINDS, WallKind, render_crack, render_wall
-from cracklib.types import Verdict
-
-Progress = Callable[[int, int], object]
-"""Called, in the thread that asked for photos to be added, with how many are done of how many."""
+from cracklib.types import Progress, Verdict
 
 _SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "HEIF": ".heic"}
 _SUFFIXES |= {"TIFF": ".tif", "BMP": ".bmp", "GIF": ".gif"}
@@ -55,9 +52,9 @@ class PhotoSet:
     """A growing set of labelled photos in ``folder``; opened again, it is as it was left.
 
     One ``PhotoSet`` a folder at a time; its methods may be called from several threads. Those that
-    add photos return an outcome for each, in the order given; when ``progress`` returns False or
-    raises they stop, and what was added so far stays. They raise ``DatasetError`` where there is no
-    room for the photos in the set or on the disk.
+    add photos return an outcome for each, in the order given; when ``progress``, which is called in
+    the thread that asked, raises they stop. They raise ``DatasetError`` where there is no room for
+    the photos in the set or on the disk. What was added so far stays.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -206,22 +203,16 @@ class PhotoSet:
     def _add_all(
         self, items: Sequence[_Item], progress: Progress | None, threads: int = 1
     ) -> list[Outcome]:
-        n_photos = len(self._photos) + len(items)
-        if n_photos > config.MAX_SET_PHOTOS:
-            raise DatasetError(
-                f"With these {len(items):,} photos the set would have {n_photos:,}; the most is "
-                f"{config.MAX_SET_PHOTOS:,}. Give fewer: a few hundred of each class are plenty."
-            )
         with ThreadPoolExecutor(threads) as pool:
             futures = [pool.submit(self._add, item) for item in items]
             try:
                 for n_done, future in enumerate(as_completed(futures), 1):
                     future.result()
-                    if progress and progress(n_done, len(items)) is False:
-                        break
+                    if progress:
+                        progress(n_done, len(items))
             finally:
                 pool.shutdown(cancel_futures=True)
-        return [future.result() for future in futures if not future.cancelled()]
+        return [future.result() for future in futures]
 
     def _add(self, item: _Item) -> Outcome:
         try:
@@ -251,6 +242,11 @@ class PhotoSet:
         if len(data) > config.MAX_FILE_BYTES:
             most = f"{config.MAX_FILE_BYTES / 2**20:.0f} MB"
             raise PhotoError(f"'{name}' has more than {most}. Give a smaller copy.")
+        if len(self._photos) >= config.MAX_SET_PHOTOS:
+            raise DatasetError(
+                f"The set has {config.MAX_SET_PHOTOS:,} photos, the most it may hold. Those are "
+                "kept; go without the rest: a few hundred of each class are plenty."
+            )
         pixels = decode_photo(data, name).pixels
         n_bytes = len(data) + sum(photo.n_bytes for photo in self._photos.values())
         if n_bytes > config.MAX_SET_BYTES:

@@ -17,9 +17,8 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from cracklib.intake import LinkList, Outcome, PhotoSet
 from cracklib.intake.names import printable
-from cracklib.intake.photo_set import Progress
 from cracklib.store import SessionFolder
-from cracklib.types import Verdict
+from cracklib.types import Progress, Verdict
 from ui.errors import errors_told
 from ui.own_folder import own_folder
 from ui.result import plain
@@ -136,6 +135,13 @@ def _dismiss() -> None:
     intake().outcomes.clear()
 
 
+def let_go(files: Sequence[UploadedFile]) -> None:
+    """Free the memory of uploads that were taken: Streamlit keeps it while the tab is connected."""
+    context = get_script_run_ctx()
+    for file in files:
+        context.uploaded_file_mgr.remove_file(context.session_id, file.file_id)
+
+
 def _take_files(name: str, key: str, take: Callable[[list[UploadedFile]], None]) -> None:
     value = st.session_state[key]
     files = [
@@ -145,10 +151,7 @@ def _take_files(name: str, key: str, take: Callable[[list[UploadedFile]], None])
         return
     intake().n_taken[name] += 1
     intake().problem = None
-    # Streamlit would keep them in memory for as long as the browser is connected.
-    context = get_script_run_ctx()
-    for file in files:
-        context.uploaded_file_mgr.remove_file(context.session_id, file.file_id)
+    let_go(files)
     with errors_told(intake().tell):
         take(files)
 

@@ -15,6 +15,7 @@ from ui.model import model_in_use, use_model
 from ui.own_folder import own_folder
 from ui.quality import quality_rows
 from ui.result import plain
+from ui.training.adding import let_go
 
 _MAX_UPLOAD_MB = 70
 """Enough for the weights in float32."""
@@ -124,6 +125,7 @@ def _upload(n_added: int) -> None:
         encoded, card_text = unpack_upload([(file.name, file.getvalue()) for file in files])
         name = name or Path(files[0].name).stem
         own_folder().add_model(name, encoded, card_text)
+        let_go(files)
         st.session_state.models_added += 1
         st.toast(f"‘{plain(name)}’ is here. Press Use to let it judge.")
 

@@ -52,7 +52,10 @@ def show_photos(folder: SessionFolder | None) -> Split | None:
     ):
         show_gallery(photos, alike, held_out)
     with st.popover("Remove all photos", icon=":material/delete:"):
-        st.markdown(f"Remove all {len(photos.photos):,} photos? This can't be undone.")
+        st.markdown(
+            f"Remove all {len(photos.photos):,} photos? This can't be undone. Runs keep those that "
+            "they were trained on, until you delete everything of yours."
+        )
         st.button("Remove them", type="primary", key="remove-all", on_click=_clear, args=(photos,))
     return split
 

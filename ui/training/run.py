@@ -40,7 +40,7 @@ def show_news(folder: SessionFolder) -> None:
             icon, news = "model_training", "is being trained"
         case "failed":
             icon, news = "error", "could not be trained"
-        case _ if run.out.exists():
+        case _ if run.has_model():
             icon, news = "check", "is trained"
         case _:
             return
@@ -54,7 +54,7 @@ def show_runs(folder: SessionFolder) -> None:
     under_way = [run for run in runs if not run.has_ended()]
     shown = under_way or runs[-1:]
     st.fragment(_show_live, run_every=_POLL_S if under_way else None)(shown, under_way)
-    with_model = [run for run in runs if run.has_ended() and run.out.exists()]
+    with_model = [run for run in runs if run.has_ended() and run.has_model()]
     if with_model:
         show_comparison(folder, _choose_compared(with_model))
     for run in reversed(runs):
@@ -118,7 +118,7 @@ def _show_state(run: Job, progress: Progress) -> None:
             st.info("Stopping …", icon=":material/hourglass:")
         case "finished":
             st.success(f"Finished. {_best(progress.epochs)}", icon=":material/check:")
-        case "stopped" if run.out.exists():
+        case "stopped" if run.has_model():
             st.success(f"Stopped. {_best(progress.epochs)}", icon=":material/check:")
         case "stopped":
             st.info("Cancelled; nothing was kept.", icon=":material/cancel:")
@@ -273,7 +273,7 @@ def _zip(data: Path, files: Sequence[Path]) -> bytes:
 def _ending(run: Job) -> str:
     """How a run ended, in a word."""
     state = run.state()
-    return "cancelled" if state == "stopped" and not run.out.exists() else state
+    return "cancelled" if state == "stopped" and not run.has_model() else state
 
 
 def _best(epochs: Sequence[Mapping[str, Any]]) -> str:

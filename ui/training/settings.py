@@ -17,7 +17,7 @@ import streamlit as st
 
 from cracklib import jobs
 from cracklib.intake.split import Split
-from cracklib.recipes import RECIPES, Recipe, resolve_recipe
+from cracklib.recipes import CHANGEABLE, RECIPES, Recipe, resolve_recipe
 from cracklib.store import SessionFolder
 from cracklib.timing import Speed, estimate_s
 from ui.errors import errors_told
@@ -46,11 +46,6 @@ _AUGMENTATIONS = {
     "rendered": "With rendered cracks",
 }
 _SESSION, _ARTICLE = RECIPES["session"], RECIPES["article"]
-_FIELDS = (
-    *("trainable", "start", "epochs", "batch_size", "optimizer", "learning_rate"),
-    *("augmentation", "class_weights", "patience"),
-)
-"""Of a recipe, those that can be set here; each is an option of the command line, too."""
 _TIMEOUT_S = 600
 _FILLED, _PROBLEM = "training-filled", "training-problem"
 
@@ -77,7 +72,9 @@ def show_settings(folder: SessionFolder, split: Split) -> None:
     with st.expander("More settings", key="training-more"):
         _show_more()
     with errors_told(st.error):
-        _show_estimate(resolve_recipe("session", **{name: _value(name) for name in _FIELDS}), split)
+        _show_estimate(
+            resolve_recipe("session", **{name: _value(name) for name in CHANGEABLE}), split
+        )
     started = st.button(
         "Start training",
         type="primary",
@@ -286,7 +283,7 @@ def _start(folder: SessionFolder, split: Split, name_key: str) -> None:
 
 def _arguments(data: Path) -> list[str]:
     arguments = ["--data", str(data), "--recipe", _SESSION.name]
-    for name in (*_FIELDS, "seed"):
+    for name in (*CHANGEABLE, "seed"):
         option, value = name.replace("_", "-"), _value(name)
         if isinstance(value, bool):
             arguments.append(f"--{option}" if value else f"--no-{option}")
@@ -305,7 +302,7 @@ def _free_name(folder: SessionFolder) -> str:
 
 def _fill_in(recipe: Recipe) -> None:
     st.session_state[_FILLED] = st.session_state.get(_FILLED, 0) + 1
-    values = {_key(name): getattr(recipe, name) for name in _FIELDS}
+    values = {_key(name): getattr(recipe, name) for name in CHANGEABLE}
     st.session_state.update(values | {_key("seed"): 0})
 
 

@@ -124,7 +124,7 @@ def photo_id(result: Result) -> str:
 def _layer_size(size: tuple[int, int]) -> tuple[int, int]:
     """Of heat of ``size``: that of a searched photo is as large as the photo."""
     shrink = min(1.0, DISPLAY_SIDE_PX / max(size))
-    return round(size[0] * shrink), round(size[1] * shrink)
+    return max(1, round(size[0] * shrink)), max(1, round(size[1] * shrink))
 
 
 def _heat_layer(result: Result, heat_map: str) -> bytes:
