@@ -43,7 +43,7 @@ def prepare_forward(engine_name: str, pixels: Pixels, size: tuple[int, int] = IN
     weights, card = load_weights(weights_path())
     engine = build_engine(engine_name, weights, card.feature_layer)
     batch = to_input(pixels, size)[np.newaxis]
-    return lambda: engine(batch)
+    return lambda: engine.describe(batch)
 
 
 def main() -> None:

@@ -14,9 +14,7 @@ from cracklib.architecture import HEAD, STRIDE
 from cracklib.cam import class_activation_map, class_maps, measure_windows, strongest_window
 from cracklib.config import TRACERS, WINDOW_CELLS, engine_name, weights_path
 from cracklib.engines import (
-    Describes,
     Engine,
-    HoldsMemory,
     build_engine,
     computes_in_8_bits,
     openvino_engine,
@@ -31,9 +29,9 @@ from cracklib.weights import ModelCard, Weights, layers_sha256, load_weights
 class Classifier:
     """An engine, the head's weights, and the card that says how to read the logits.
 
-    With ``surface``, and an engine that describes photos, looks tell known surfaces from anything
-    else. ``build_search_engine`` is called when a photo is first searched. ``forward_passes``
-    counts the photos that went through the network.
+    With ``surface`` looks tell known surfaces from anything else. ``build_search_engine`` is called
+    when a photo is first searched. ``forward_passes`` counts the photos that went through the
+    network.
     """
 
     def __init__(
@@ -104,9 +102,7 @@ class Classifier:
 
     def release_memory(self) -> None:
         """Give back what a photo larger than usual made the engine of a search allocate."""
-        engine = (self._for_search or self)._engine
-        if isinstance(engine, HoldsMemory):
-            engine.release_memory()
+        (self._for_search or self)._engine.release_memory()
 
     def _window_log_odds(self, evidence: FloatArray) -> float:
         """What the strongest window of a large photo's class activation map says, in log-odds.
@@ -143,12 +139,7 @@ def look_at(
     temperature: float,
 ) -> Look:
     """As ``Classifier.look``; ``head`` is its kernel and its bias."""
-    batch = photo[np.newaxis]
-    if not isinstance(engine, Describes):
-        features = engine(batch)[0]
-        evidence = class_activation_map(features, *head, temperature)
-        return Look(evidence, class_maps=class_maps(features, head[0]))
-    found = engine.describe(batch)
+    found = engine.describe(photo[np.newaxis])
     return Look(
         evidence=class_activation_map(found.feature_maps[0], *head, temperature),
         class_maps=class_maps(found.feature_maps[0], head[0]),

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from threading import Lock
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -22,23 +22,13 @@ from cracklib.types import FloatArray
 from cracklib.weights import Weights
 
 
-class Engine(Protocol):
-    """From a preprocessed batch, float32 (n, height, width, 3), to the feature map, (n, r, c, 512).
-
-    The feature map is float32. Photos may have any size. Safe to call from several threads.
-    """
-
-    def __call__(self, batch: FloatArray, /) -> FloatArray:
-        """The feature map."""
-
-
 class Description(NamedTuple):
     """What a forward pass says of a batch of photos.
 
-    ``feature_maps`` is what an ``Engine`` gives. ``deviations`` is the standard deviation over the
-    photo of each channel after the pooling of ``STATISTICS_BLOCK``, float32 (n, channels).
-    ``traces`` is what the engine's tracer made of them, float32 (n, rows, columns) in [0, 1], a
-    cell for ``tracer.PIXELS_TO_A_CELL`` pixels each way; None without a tracer.
+    ``feature_maps`` is float32 (n, rows, columns, channels). ``deviations`` is the standard
+    deviation over the photo of each channel after the pooling of ``STATISTICS_BLOCK``, float32
+    (n, channels). ``traces`` is what the engine's tracer made of them, float32 (n, rows, columns)
+    in [0, 1], a cell for ``tracer.PIXELS_TO_A_CELL`` pixels each way; None without a tracer.
     """
 
     feature_maps: FloatArray
@@ -46,25 +36,19 @@ class Description(NamedTuple):
     traces: FloatArray | None
 
 
-@runtime_checkable
-class Describes(Engine, Protocol):
-    """An engine that tells of what a photo shows, in the same forward pass."""
+class Engine(Protocol):
+    """Photos may have any size. Safe to call from several threads."""
 
     def describe(self, batch: FloatArray, /) -> Description:
-        """The feature map, and the rest."""
-
-
-@runtime_checkable
-class HoldsMemory(Engine, Protocol):
-    """An engine that keeps what the largest photo made it allocate, until it is told."""
+        """One forward pass, of a preprocessed batch, float32 (n, height, width, 3)."""
 
     def release_memory(self) -> None:
-        """Give it back; the next photo takes a moment longer. Safe to call from any thread."""
+        """Give back what the largest photo made it allocate; the next one takes a moment longer."""
 
 
 def build_engine(
     name: str, weights: Weights, feature_layer: FeatureLayer, tracer: Tracer | None = None
-) -> Describes:
+) -> Engine:
     """The engine called ``name``, one of ``ENGINES``, holding ``weights`` and those of ``tracer``.
 
     Raises ``CrackError`` where there is no such engine or it can't be imported.
@@ -82,7 +66,7 @@ def openvino_engine(
     feature_layer: FeatureLayer,
     tracer: Tracer | None = None,
     ranges: Mapping[str, float] | None = None,
-) -> Describes:
+) -> Engine:
     """The network as an OpenVINO graph, compiled for this CPU at batch 1.
 
     OpenVINO computes in bfloat16 where the CPU has it natively and in float32 elsewhere; that is
@@ -219,9 +203,6 @@ class _OpenVino:
         self._compiled = compiled
         self._request, self._lock = compiled.create_infer_request(), Lock()
 
-    def __call__(self, batch: FloatArray) -> FloatArray:
-        return self.describe(batch).feature_maps
-
     def describe(self, batch: FloatArray) -> Description:
         found = []
         for photo in _split(batch)[:, np.newaxis]:
@@ -250,7 +231,7 @@ def _split(batch: FloatArray) -> FloatArray:
 
 def tensorflow_engine(
     weights: Weights, feature_layer: FeatureLayer, tracer: Tracer | None = None
-) -> Describes:
+) -> Engine:
     """The Keras model on TensorFlow, float32."""
     from cracklib.model import build_model, build_tracer
 
@@ -278,15 +259,15 @@ class _TensorFlow:
     def __init__(self, forward: Callable[[FloatArray], list[Any]]) -> None:
         self._forward = forward
 
-    def __call__(self, batch: FloatArray) -> FloatArray:
-        return self.describe(batch).feature_maps
-
     def describe(self, batch: FloatArray) -> Description:
         maps, deviations, *traces = map(np.asarray, self._forward(batch))
         return Description(maps, deviations, traces[0] if traces else None)
 
+    def release_memory(self) -> None:
+        """Nothing: TensorFlow keeps what it allocated for its own later use."""
 
-ENGINES: dict[str, Callable[[Weights, FeatureLayer, Tracer | None], Describes]] = {
+
+ENGINES: dict[str, Callable[[Weights, FeatureLayer, Tracer | None], Engine]] = {
     "openvino": openvino_engine,
     "tensorflow": tensorflow_engine,
 }

@@ -134,7 +134,7 @@ def parts_of_run(recipe: Recipe) -> tuple[Callable[[], object], ...]:
     return (
         lambda: prefix.predict_on_batch(batch),
         lambda: step(features, labels, cells, False)[0].numpy(),
-        lambda: [engine(photo[None]) for photo in batch],
+        lambda: [engine.describe(photo[None]) for photo in batch],
     )
 
 

@@ -8,7 +8,7 @@ from cracklib import config
 from cracklib.classifier import Classifier, load_classifier
 from cracklib.errors import WeightsError
 from cracklib.types import Look, WindowScale
-from tests.tiny import TINY_HEAD, make_card
+from tests.tiny import TINY_HEAD, PlainEngine, make_card
 
 HEAD = {
     "predictions/kernel": np.array([[0.0, 1.0]], np.float32),
@@ -16,9 +16,12 @@ HEAD = {
 }
 
 
-def flat_engine(batch):
+def flat_map(batch):
     """A 2x2 feature map that says the log-odds: the batch's own first value."""
     return np.stack([np.full((2, 2, 1), image.flat[0], np.float32) for image in batch])
+
+
+flat_engine = PlainEngine(flat_map)
 
 
 def probability_of(log_odds, engine=flat_engine, head=HEAD, **card):
@@ -40,7 +43,7 @@ def test_head_is_applied_to_the_average():
         return np.array([[[[1, 0], [3, 2]]]], np.float32)
 
     # Average (2, 1); crack 4 * 2 = 8, no_crack 1 + 0.5.
-    found = probability_of(0, engine, TINY_HEAD)
+    found = probability_of(0, PlainEngine(engine), TINY_HEAD)
     assert found == pytest.approx(1 / (1 + math.exp(1.5 - 8)))
 
 
@@ -49,7 +52,7 @@ def test_the_engine_for_searches_is_built_when_one_begins_and_once():
 
     def build():
         built.append(1)
-        return lambda batch: flat_engine(2 * batch)
+        return PlainEngine(lambda batch: flat_map(2 * batch))
 
     classifier = Classifier(flat_engine, HEAD, make_card(), build_search_engine=build)
     photo = np.ones((1, 1, 3), np.float32)

@@ -45,7 +45,7 @@ def openvino(weights):
 def test_engines_agree(weights, batch, feature_layer, side):
     one = batch[:1]
     engines = {name: build_engine(name, weights, feature_layer) for name in ENGINES}
-    maps = {name: engine(one) for name, engine in engines.items()}
+    maps = {name: engine.describe(one).feature_maps for name, engine in engines.items()}
     for feature_map in maps.values():
         assert feature_map.shape == (1, side, side, 512)
         assert feature_map.dtype == np.float32
@@ -57,14 +57,18 @@ def test_engines_agree(weights, batch, feature_layer, side):
 
 
 def test_a_batch_is_its_photos_one_by_one(openvino, batch):
-    one_by_one = np.concatenate([openvino(batch[i : i + 1]) for i in range(len(batch))])
-    np.testing.assert_array_equal(openvino(batch), one_by_one)
+    one_by_one = np.concatenate(
+        [openvino.describe(batch[i : i + 1]).feature_maps for i in range(len(batch))]
+    )
+    np.testing.assert_array_equal(openvino.describe(batch).feature_maps, one_by_one)
 
 
 def test_threads_do_not_mix_photos(openvino, batch):
-    expected = openvino(batch)
+    expected = openvino.describe(batch).feature_maps
     with ThreadPoolExecutor(3) as pool:
-        results = list(pool.map(lambda i: openvino(batch[i % 3 : i % 3 + 1]), range(12)))
+        results = list(
+            pool.map(lambda i: openvino.describe(batch[i % 3 : i % 3 + 1]).feature_maps, range(12))
+        )
     for i, result in enumerate(results):
         np.testing.assert_array_equal(result[0], expected[i % 3])
 
@@ -86,8 +90,8 @@ def test_in_8_bits_the_map_is_nearly_the_same(weights, batch, openvino):
     if not computes_in_8_bits("openvino"):
         pytest.skip("this CPU gains nothing by it")
     ranges = measure_ranges(weights, "block5_conv3", batch)
-    rounded = openvino_engine(weights, "block5_conv3", ranges=ranges)(batch)
-    exact = openvino(batch)
+    rounded = openvino_engine(weights, "block5_conv3", ranges=ranges).describe(batch).feature_maps
+    exact = openvino.describe(batch).feature_maps
     assert 0 < np.abs(rounded - exact).mean() < 0.05 * exact.mean()
 
 

@@ -4,7 +4,7 @@ import pytest
 from cracklib.looks import FIRST_LOOK_SIZE, look_twice, second_look_size
 from cracklib.preprocess import IMAGENET_MEANS_BGR, large_input_size, to_input
 from cracklib.types import Look
-from tests.tiny import tiny_dense_engine
+from tests.tiny import tiny_dense_map
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def pixels():
 
 def darkness(photo):
     """A cell for every 16 pixels: how dark it is."""
-    return Look(tiny_dense_engine(photo[np.newaxis])[0, ..., 0])
+    return Look(tiny_dense_map(photo[np.newaxis])[0, ..., 0])
 
 
 def test_both_looks_find_the_spot_in_the_same_place(pixels):

@@ -17,7 +17,7 @@ from cracklib.photo import encode_png
 from cracklib.pipeline import Inspector
 from cracklib.refine import refine_heat
 from cracklib.types import Photo, WindowScale
-from tests.tiny import TINY_HEAD, make_card
+from tests.tiny import TINY_HEAD, PlainEngine, make_card
 
 
 def test_verdict_and_heat_follow_the_dark_spot(inspector, dark_corner):
@@ -230,7 +230,7 @@ def in_windows():
         return np.stack([np.maximum(-grey, 0), np.maximum(grey, 0)], axis=-1) / np.float32(64)
 
     card = make_card(window_scale=WindowScale(1.0, -1.0))
-    return Inspector(Classifier(engine, TINY_HEAD, card))
+    return Inspector(Classifier(PlainEngine(engine), TINY_HEAD, card))
 
 
 def test_a_large_photo_is_judged_by_its_strongest_window_in_two_forward_passes(in_windows):

@@ -8,13 +8,12 @@ from cracklib import scan
 from cracklib.architecture import BLOCKS
 from cracklib.classifier import Classifier
 from cracklib.config import DISPLAY_THRESHOLD
-from cracklib.engines import Description
 from cracklib.pipeline import Inspector
 from cracklib.preprocess import IMAGENET_MEANS_BGR, preprocess_pixels
 from cracklib.scan import Scan, join_scales, scan_sizes
 from cracklib.synthesis import render_crack, render_wall
 from cracklib.types import Photo, WindowScale
-from tests.tiny import TINY_HEAD, make_card, tiny_dense_engine
+from tests.tiny import TINY_HEAD, PlainEngine, make_card, tiny_dense_engine, tiny_dense_map
 
 
 def one_channel_vgg(batch):
@@ -57,7 +56,7 @@ def run(searched):
 )
 def test_tiles_give_what_the_whole_gives(size, tile_px, monkeypatch):
     monkeypatch.setattr(scan, "TILE_PX", tile_px)
-    classifier = Classifier(one_channel_vgg, TINY_HEAD, make_card())
+    classifier = Classifier(PlainEngine(one_channel_vgg), TINY_HEAD, make_card())
     pixels = grainy_wall(*size)
     found = run(Scan(classifier, pixels))
     assert found.sizes[-1] == size
@@ -68,24 +67,21 @@ def test_tiles_give_what_the_whole_gives(size, tile_px, monkeypatch):
         np.testing.assert_allclose(evidence, whole, atol=1e-4)
 
 
-class Tracing:
-    """The engine above; what it traces is how light each place is."""
-
-    def __call__(self, batch):
-        return one_channel_vgg(batch)
+class Tracing(PlainEngine):
+    """What it traces is how light each place is."""
 
     def describe(self, batch):
         _, height, width, _ = batch.shape
         rows, columns = height // 4 * 2, width // 4 * 2
         light = (batch[:, : 2 * rows, : 2 * columns].mean(-1) + 128) / 256
         traces = light.reshape(-1, rows, 2, columns, 2).mean((2, 4)).clip(0, 1)
-        return Description(one_channel_vgg(batch), np.zeros((1, 1), np.float32), traces)
+        return super().describe(batch)._replace(traces=traces)
 
 
 @pytest.mark.parametrize("size", [(640, 640), (523, 777), (481, 500), (130, 4500)])
 def test_the_trace_of_tiles_is_that_of_the_whole(size, monkeypatch):
     monkeypatch.setattr(scan, "TILE_PX", 256)
-    classifier = Classifier(Tracing(), TINY_HEAD, make_card())
+    classifier = Classifier(Tracing(one_channel_vgg), TINY_HEAD, make_card())
     pixels = grainy_wall(*size)
     found = run(Scan(classifier, pixels))
     assert len(found.traces) == len(found.evidence)
@@ -103,7 +99,7 @@ def test_every_tile_of_a_dark_photo_is_made_brighter_alike(monkeypatch):
         seen.add(tuple(np.unique(np.rint(batch + IMAGENET_MEANS_BGR))))
         return one_channel_vgg(batch)
 
-    run(Scan(Classifier(engine, TINY_HEAD, make_card()), pixels))
+    run(Scan(Classifier(PlainEngine(engine), TINY_HEAD, make_card()), pixels))
     assert {(140,), (250,)} <= seen <= {(140,), (250,), (140, 250)}
 
 
@@ -128,16 +124,13 @@ def test_tiles_of_the_real_network_give_what_the_whole_gives(
 def test_the_faster_engine_is_built_for_tiles_alone_and_gives_back_its_memory():
     built, released = [], []
 
-    class Faster:
-        def __call__(self, batch):
-            return tiny_dense_engine(batch)
-
+    class Faster(PlainEngine):
         def release_memory(self):
             released.append(self)
 
     def build():
         built.append(1)
-        return Faster()
+        return Faster(tiny_dense_map)
 
     classifier = Classifier(tiny_dense_engine, TINY_HEAD, make_card(), build_search_engine=build)
     for size in ((200, 300), (600, 800)):

@@ -6,37 +6,23 @@ import pytest
 from cracklib import surface as surface_module
 from cracklib.architecture import STATISTICS_BLOCK, weight_shapes
 from cracklib.classifier import Classifier, load_classifier
-from cracklib.engines import Description
 from cracklib.errors import WeightsError
 from cracklib.pipeline import Inspector
 from cracklib.surface import SurfaceReadout, find_readout, read_readout
 from cracklib.types import Photo, SurfacePrior, WindowScale
 from cracklib.weights import layers_sha256
-from tests.tiny import TINY_HEAD, make_card, tiny_dense_engine, tiny_engine
+from tests.tiny import TINY_HEAD, PlainEngine, make_card, tiny_dense_map, tiny_map
 
 SAMPLES = sorted((Path(__file__).parent.parent / "ui" / "samples").glob("*.jpg"))
 READOUT = SurfaceReadout("0" * 64, kernel=(1.0, 0.5), bias=-6.0)
 
 
-class Describing:
-    """The tiny engine; how much light varies over the photo stands for both channels."""
-
-    def __call__(self, batch):
-        return tiny_engine(batch)
+class Describing(PlainEngine):
+    """How much light varies over the photo stands for both channels."""
 
     def describe(self, batch):
         deviation = batch.std((1, 2, 3))
-        return Description(tiny_engine(batch), np.stack([deviation, deviation], axis=1), None)
-
-
-class DenseDescribing(Describing):
-    """For photos of any size."""
-
-    def __call__(self, batch):
-        return tiny_dense_engine(batch)
-
-    def describe(self, batch):
-        return super().describe(batch)._replace(feature_maps=self(batch))
+        return super().describe(batch)._replace(deviations=np.stack([deviation, deviation], axis=1))
 
 
 def stripes(contrast):
@@ -47,7 +33,9 @@ def stripes(contrast):
 
 
 def inspector(surface=READOUT, engine=None, **card):
-    return Inspector(Classifier(engine or Describing(), TINY_HEAD, make_card(**card), surface))
+    return Inspector(
+        Classifier(engine or Describing(tiny_map), TINY_HEAD, make_card(**card), surface)
+    )
 
 
 def test_the_readout_by_hand():
@@ -85,7 +73,7 @@ def test_large_photos_have_an_offset_of_their_own(contrast, shift, scan):
     photo = Photo(stripes(contrast).pixels.repeat(30, axis=0).repeat(30, axis=1))
     plain, shifted = (
         inspector(
-            engine=DenseDescribing(),
+            engine=Describing(tiny_dense_map),
             window_scale=WindowScale(1.0, 0.0, deduction=0.0),
             surface_prior=prior,
         ).inspect(photo, scan=scan)
@@ -105,10 +93,6 @@ def test_without_a_readout_nothing_is_shifted():
 def test_a_fault_of_the_photo_is_told_alone():
     tiny = Photo(np.ascontiguousarray(stripes(100).pixels[:48, :48]))
     assert [doubt.kind for doubt in inspector().inspect(tiny).doubts] == ["small"]
-
-
-def test_an_engine_that_describes_nothing_leaves_no_doubt():
-    assert inspector(engine=tiny_engine).inspect(stripes(100)).doubts == ()
 
 
 def test_a_readout_of_other_layers_is_not_used(tmp_path, monkeypatch):
