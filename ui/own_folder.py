@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,6 +15,7 @@ from cracklib.config import SESSION_UNUSED_S, store_root
 from cracklib.errors import CrackError
 from cracklib.jobs import advance, end_session
 from cracklib.store import SessionFolder, Store
+from ui.errors import errors_told
 
 COOKIE = "wall_crack_session"
 
@@ -150,6 +152,6 @@ def _look_after_for_ever(sessions: Store) -> None:
 
 def _look_after(sessions: Store) -> None:
     """Though nobody has a page open, training that waits begins, and old sessions go."""
-    with suppress(CrackError, OSError):
+    with errors_told(logging.getLogger(__name__).warning):
         advance(sessions)
         sessions.sweep()
