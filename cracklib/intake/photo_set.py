@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple, get_args
 
+import cv2
 import numpy as np
 
 from cracklib import config
@@ -304,9 +305,15 @@ def _download(url: str) -> bytes:
 
 def _render_practice(kind: WallKind, label: Verdict, seed: tuple[int, int]) -> bytes:
     rng = np.random.default_rng(seed)
-    pixels = render_wall(rng, _PRACTICE_SIZE, kind)
+    pixels = wall = render_wall(rng, _PRACTICE_SIZE, kind)
     if label == "crack":
-        pixels, _ = render_crack(pixels, rng)
+        # Whoever looks through the set shall see every crack: they are wider than in training, and
+        # drawn again where they hardly change the wall.
+        for _ in range(20):
+            width_px = float(np.exp(rng.uniform(*np.log((3, 12)))))
+            pixels, _ = render_crack(wall, rng, width_px=width_px)
+            if cv2.absdiff(pixels, wall).mean() > 0.3:
+                break
     return encode_jpeg(pixels)
 
 

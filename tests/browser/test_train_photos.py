@@ -176,7 +176,8 @@ def test_a_practice_set_can_be_corrected_at_phone_width(train_page):
     wait_until_idle(page)
     page.locator(".st-key-gallery").get_by_role("radio", name="Not cracked").first.click()
     expect(count_of(page, "Cracked")).to_have_text("39")
-    expect(count_of(page, "Held out")).to_have_text("16")
+    # A fifth, as near as pictures of one wall, which stay together, allow.
+    expect(count_of(page, "Held out")).to_have_text(re.compile("^1[4-8]$"))
     page.locator(".st-key-gallery").get_by_role("button", name="delete").first.click()
     expect(count_of(page, "Not cracked")).to_have_text("40")
     wait_until_idle(page)
