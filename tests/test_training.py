@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ import pytest
 from cracklib.architecture import HEAD
 from cracklib.calibration import calibrate
 from cracklib.cam import strongest_window
-from cracklib.config import LABELS, WINDOW_CELLS
+from cracklib.config import LABELS, MIN_FREE_DISK_BYTES, WINDOW_CELLS
 from cracklib.dataset import LabelledFile
 from cracklib.errors import DatasetError, TrainingError
 from cracklib.photo import encode_png
@@ -278,6 +280,17 @@ def test_large_views_are_seen_in_every_epoch(data, tmp_path, monkeypatch):
     recipe = dataclasses.replace(recipe, mix=mix, variants=(160,))
     training.train(data, tmp_path / "wide.safetensors", recipe)
     assert seen == ["val", "variant0", "wide0", "variant0", "wide1"]
+
+
+def test_features_leave_some_of_the_disk_free(tmp_path, monkeypatch):
+    free = SimpleNamespace(free=MIN_FREE_DISK_BYTES + 1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: free)
+    prefix = SimpleNamespace(compute_output_shape=lambda shape: (shape[0], 1, 1, 600))
+    features = training.FeatureCache(
+        tmp_path / "views.npy", [View("whole", NO_CRACK, (), 0)], prefix, 224
+    )
+    with pytest.raises(TrainingError, match="GB must stay so"):
+        features.fill("features")
 
 
 def test_weights_end_between_start_and_best_epoch(uninterrupted, data, tmp_path):
