@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.testing.v1 import AppTest
 
 from cracklib.architecture import weight_shapes
@@ -105,6 +106,18 @@ def test_a_model_is_uploaded_used_and_deleted(app, packed):
     assert titles(app) == ["**Bundled model**"]
     assert in_use(app) is None
     assert not app.exception
+
+
+def test_what_became_a_model_is_not_kept_as_an_upload(app, packed, monkeypatch):
+    removed = []
+    monkeypatch.setattr(
+        MemoryUploadedFileManager, "remove_file", lambda *call: removed.append(call[2])
+    )
+    give(app, ("no zip.zip", b"PK"))
+    assert app.error
+    assert not removed
+    give(app, ("theirs.zip", packed))
+    assert len(removed) == 1
 
 
 def test_an_uploaded_model_can_be_named(app, packed):
