@@ -138,6 +138,28 @@ def test_folders_that_are_not_recognised_are_asked_for(photos):
     ]
 
 
+@pytest.mark.parametrize(
+    ("paths", "folders"),
+    [
+        (
+            ["crack/1", "crack/2", "no_crack/1", "no_crack/0"],
+            {"crack": "crack", "no_crack": "no_crack"},
+        ),
+        (["0", "1/house 2"], {"0": "no_crack", "1": "crack"}),
+        (
+            ["cracks/Positive", "cracks/Negative/far"],
+            {"Positive": "crack", "cracks/Negative": "no_crack"},
+        ),
+        (
+            ["crack/good", "no_crack/good"],
+            {"crack/good": "no_crack", "good": "no_crack"},
+        ),
+    ],
+)
+def test_folders_in_folders_of_a_label_are_not_put_together_with_the_others(paths, folders):
+    assert zip_folders(zip_of({f"{path}/a.png": b"" for path in paths})) == folders
+
+
 def test_a_zip_of_one_class_is_kept_but_not_split(photos):
     file = zip_of({f"crack/{i}.png": photo_file(i) for i in range(12)})
     assert zip_folders(file) == {"crack": "crack"}

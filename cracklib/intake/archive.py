@@ -19,14 +19,16 @@ _ARCHIVE_SUFFIXES = {".zip", ".rar", ".7z", ".tar", ".gz", ".tgz", ".bz2", ".xz"
 _LITTER = {"__MACOSX", "Thumbs.db", "desktop.ini"}
 _MAX_TABLE_BYTES = 512 * config.MAX_ZIP_ENTRIES
 _CHUNK_BYTES = 2**20
+_MAX_MARK_LETTERS = 2
 
 
 def zip_folders(file: BinaryIO) -> dict[str, Verdict | None]:
     """The folders of a zip that hold files, and the label each seems to stand for.
 
     A file belongs to the nearest folder above it whose name is recognised, wherever that is in the
-    zip, else to the folder it is in, given by its path (``.`` is the top). Hidden files and those
-    that macOS and Windows leave behind are passed over.
+    zip, else to the folder it is in, given by its path (``.`` is the top). So is one that lies in a
+    folder of the other label. Numbers and the like may count walls: they are recognised where no
+    word is. Hidden files and those that macOS and Windows leave behind are passed over.
 
     Raises ``DatasetError``, before anything is unpacked, where the file is no zip; is empty; has
     more entries, unpacked bytes or bytes per packed byte than ``config`` allows; or holds paths
@@ -34,7 +36,10 @@ def zip_folders(file: BinaryIO) -> dict[str, Verdict | None]:
     """
     archive, folders = open_zip(file)
     archive.close()
-    return {folder: recognise_label(folder) for folder in folders}
+    guesses = {folder: _recognised(PurePosixPath(folder)) for folder in folders}
+    return {
+        folder: recognise_label(parts[-1]) if parts else None for folder, parts in guesses.items()
+    }
 
 
 def open_zip(file: BinaryIO) -> tuple[zipfile.ZipFile, dict[str, list[zipfile.ZipInfo]]]:
@@ -136,7 +141,21 @@ def _check_entry(info: zipfile.ZipInfo) -> None:
 
 
 def _class_folder(folder: PurePosixPath) -> str:
-    return next((part for part in reversed(folder.parts) if recognise_label(part)), str(folder))
+    """The folder that the files in ``folder`` belong to; see ``zip_folders``."""
+    recognised = _recognised(folder)
+    if not recognised:
+        return str(folder)
+    nearest = recognised[-1]
+    if len({recognise_label(part) for part in recognised}) == 1:
+        return nearest
+    while folder.name != nearest:
+        folder = folder.parent
+    return str(folder)
+
+
+def _recognised(folder: PurePosixPath) -> list[str]:
+    parts = [part for part in folder.parts if recognise_label(part)]
+    return [part for part in parts if len(part) > _MAX_MARK_LETTERS] or parts
 
 
 def _too_many_entries() -> DatasetError:
