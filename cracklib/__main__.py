@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import itertools
 import json
+import math
 import os
 import re
 import sys
@@ -30,14 +32,19 @@ from cracklib.config import (
 from cracklib.download import download_photo
 from cracklib.errors import CrackError, PhotoError
 from cracklib.overlay import COLORMAPS
-from cracklib.photo import PHOTO_SUFFIXES, decode_photo, encode_png
+from cracklib.photo import PHOTO_SUFFIXES, decode_photo, encode_png, read_photo
 from cracklib.pipeline import Inspection, Inspector
 from cracklib.recipes import CHANGEABLE, RECIPES, Trainable, resolve_recipe
+from cracklib.types import Photo
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit status; argparse itself exits with 2 on wrong usage."""
     arguments = _parser().parse_args(argv)
+    if isinstance(
+        sys.stdout, io.TextIOWrapper
+    ):  # a photo's name need not be text that can be shown
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         status: int = arguments.command(arguments)
         sys.stdout.flush()
@@ -48,6 +55,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:  # as of "| head"; what is still to be written at exit goes nowhere
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        print(f"Can't use {error.filename} ({error.strerror}).", file=sys.stderr)
         return 1
     return status
 
@@ -83,25 +93,25 @@ def measure(arguments: argparse.Namespace) -> int:
     from cracklib.scale import WIDTH_CLASS_NOTE, Scale, scale_from_marker
 
     scale = Scale(arguments.mm_per_px) if arguments.mm_per_px is not None else None
-    inspector = Inspector.load(arguments.weights)
-    inspection = _inspect(inspector, arguments.photo, scan=arguments.scan)
+    given = arguments.photo
+    photo = decode_photo(*download_photo(given)) if isinstance(given, str) else read_photo(given)
     if arguments.marker_mm is not None:
-        scale = scale_from_marker(inspection.photo.pixels, arguments.marker_mm)
+        scale = scale_from_marker(photo.pixels, arguments.marker_mm)
+    inspection = _inspect(Inspector.load(arguments.weights), photo, scan=arguments.scan)
     regions = measure_cracks(inspection)
-    photo = inspection.photo
-    if arguments.csv:
-        _write_text(arguments.csv, to_csv(regions, scale, inspection.doubts))
-    for path, to_values in ((arguments.geojson, to_geojson), (arguments.coco, to_coco)):
-        if path:
-            values = to_values(regions, photo.name, photo.size, scale, inspection.doubts)
-            _write_text(path, _to_json(values))
-    print(f"{arguments.photo}: {_in_words(inspection)}")
+    print(f"{given}: {_in_words(inspection)}")
     if regions:
         print(render_regions(regions, scale))
         if scale:
             print(f"\n1 px = {scale.mm_per_px:.4g} mm. {WIDTH_CLASS_NOTE}")
     else:
         print("Nothing to measure: the evidence follows no line that is darker than the wall.")
+    if arguments.csv:
+        _write_text(arguments.csv, to_csv(regions, scale, inspection.doubts))
+    for path, to_values in ((arguments.geojson, to_geojson), (arguments.coco, to_coco)):
+        if path:
+            values = to_values(regions, photo.name, photo.size, scale, inspection.doubts)
+            _write_text(path, _to_json(values))
     return 0
 
 
@@ -118,9 +128,9 @@ def evaluate(arguments: argparse.Namespace) -> int:
             bar.update()
 
         result = evaluate_folder(arguments.folder, inspector, show)
+    print(json.dumps(result.to_dict(), indent=2) if arguments.json else result)
     if arguments.out:
         write_measured(arguments.out, result.to_dict())
-    print(json.dumps(result.to_dict(), indent=2) if arguments.json else result)
     return 0
 
 
@@ -179,8 +189,8 @@ class _ProgressFile:
             raise StopTraining
 
 
-def _inspect(inspector: Inspector, target: str | Path, *, scan: bool) -> Inspection:
-    """Inspect a URL or a file. Raises ``CrackError``."""
+def _inspect(inspector: Inspector, target: str | Path | Photo, *, scan: bool) -> Inspection:
+    """Inspect a URL, a file or a photo. Raises ``CrackError``."""
     photo = decode_photo(*download_photo(target)) if isinstance(target, str) else target
     if not scan:
         return inspector.inspect(photo)
@@ -208,19 +218,26 @@ def _find_targets(
     errors: list[CrackError] = []
     for source in sources:
         target = _target(source)
-        if isinstance(target, str) or not target.is_dir():
+        if isinstance(target, str) or not _is_folder(target):
             targets.append(target)
         elif found := _find_photos(target, out):
             targets.extend(found)
         else:
             errors.append(
                 PhotoError(
-                    f"No photos in {target}. Expected files ending in "
+                    f"No photos in {target} that can be read. Expected files ending in "
                     f"{', '.join(sorted(PHOTO_SUFFIXES))}; give the folder that holds them."
                 )
             )
             print(errors[-1], file=sys.stderr)
     return targets, errors
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # reading it as a photo will tell
+        return False
 
 
 def _find_photos(folder: Path, out: Path | None) -> list[Path]:
@@ -234,14 +251,17 @@ def _find_photos(folder: Path, out: Path | None) -> list[Path]:
 
 
 _OVERLAY = re.compile(r".*-overlay(-\d+)?\.png")
+_MAX_STEM_BYTES = 230
+"""With what follows it, a name has at most 255 on any common file system."""
 
 
 def _write_overlay(inspection: Inspection, arguments: argparse.Namespace) -> Path:
     """Write the overlay under a name that is still free: two photos can have one stem."""
     folder: Path = arguments.out
-    stem = f"{Path(inspection.photo.name).stem}-overlay"
+    name = os.fsencode(Path(inspection.photo.name).stem)[:_MAX_STEM_BYTES].decode(errors="ignore")
+    stem = f"{name}-overlay"
     names = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
-    path = next(path for name in names if not (path := folder / f"{name}.png").exists())
+    path = next(path for name in names if not os.path.lexists(path := folder / f"{name}.png"))
     pixels = inspection.overlay(
         arguments.opacity, arguments.colormap, arguments.threshold, arguments.heat
     )
@@ -262,7 +282,7 @@ def _to_json(values: dict[str, Any]) -> str:
 
 def _write_text(path: Path, text: str) -> None:
     try:
-        path.write_text(text, encoding="utf-8")
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise CrackError(
             f"Can't write {path} ({error.strerror}). Name a file in a folder that is there and can "
@@ -307,13 +327,19 @@ def _fraction(text: str) -> float:
     return value
 
 
-def _whole(least: int) -> Callable[[str], int]:
+def _whole(least: int, most: float = math.inf) -> Callable[[str], int]:
+    to = "up" if math.isinf(most) else f"to {most}"
+
     def parse(text: str) -> int:
-        if not text.isdecimal() or int(text) < least:
-            raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from {least} up")
+        if not text.isdecimal() or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from {least} {to}")
         return int(text)
 
     return parse
+
+
+_MAX_SEED = 2**32 - 1
+"""The largest that NumPy takes."""
 
 
 def _safetensors(text: str) -> Path:
@@ -455,7 +481,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="end after N epochs without a lower validation loss; 0: never",
     )
-    command.add_argument("--seed", type=_whole(0), default=0, metavar="N", help="default: 0")
+    command.add_argument(
+        "--seed", type=_whole(0, _MAX_SEED), default=0, metavar="N", help="default: 0"
+    )
     command.add_argument(
         "--without",
         action="append",

@@ -37,9 +37,10 @@ class MaskedFile:
 def source_of(path: Path) -> str:
     """The file name up to its first ``-`` or ``_`` (``brickwork-0012.jpg`` is of ``brickwork``).
 
-    Names without either, or that begin with no letter, are all of the source ``photos``.
+    Names without either, or that begin with no letter or with a random number in hexadecimal (a
+    UUID), are all of the source ``photos``.
     """
-    match = re.match(r"([^\W\d_][^-_]*)[-_]", path.stem)
+    match = re.match(r"(?![\da-f]{8,}[-_])([^\W\d_][^-_]*)[-_]", path.stem, re.IGNORECASE)
     return match[1] if match else "photos"
 
 

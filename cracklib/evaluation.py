@@ -145,6 +145,13 @@ def _evaluate_heatmaps(
                 f"{mask.size}. Give a mask of the photo's size."
             )
         cracked = mask.pixels[..., 0] >= 128
+        brightest = int(mask.pixels.max())
+        if cracked.all() or (brightest and not cracked.any()):
+            what = "is white all over" if cracked.all() else f"is {brightest} where it is brightest"
+            raise PhotoError(
+                f"The mask of {file.photo.name} {what}. Give one that is 255 (white) where the "
+                "crack is and 0 (black, not transparent) everywhere else."
+            )
         plain[file.source].add(inspection.heatmap, cracked)
         refined[file.source].add(inspection.refined, cracked)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from cracklib.centreline import Points
 from cracklib.doubts import Doubt
@@ -160,8 +161,9 @@ def _slit(outline: Points, holes: Sequence[Points]) -> Points:
     for hole in holes:
         if _signed_area(hole) * _signed_area(outline) > 0:
             hole = hole[::-1]
-        apart = np.hypot(*np.moveaxis(ring[:, None] - hole[None, :-1], -1, 0))
-        at, first = np.unravel_index(apart.argmin(), apart.shape)
+        apart, nearest = cKDTree(ring).query(hole[:-1])
+        first = int(apart.argmin())
+        at = int(nearest[first])
         around = np.roll(hole[:-1], -first, axis=0)
         ring = np.concatenate([ring[: at + 1], around, around[:1], ring[at:]])
     return ring

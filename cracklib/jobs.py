@@ -222,8 +222,7 @@ def submit(session: SessionFolder, arguments: Sequence[str], out: Path) -> Job:
     """
     jobs = jobs_of(session)
     to_come = {job.out for job in jobs if not job.has_ended()}
-    if out in to_come:
-        raise TrainingError(f"A run that writes '{out.stem}' is under way. Choose another name.")
+    check_free(session, out)
     for abandoned in {job.out for job in jobs} - to_come - {out}:
         shutil.rmtree(abandoned.with_suffix(".run"), ignore_errors=True)
     session.check_room()
@@ -234,6 +233,12 @@ def submit(session: SessionFolder, arguments: Sequence[str], out: Path) -> Job:
     unfinished.write_text(json.dumps(spec), encoding="utf-8")
     unfinished.rename(folder / "spec.json")
     return Job(folder)
+
+
+def check_free(session: SessionFolder, out: Path) -> None:
+    """Raise ``TrainingError`` where a job of this session is still to write ``out``."""
+    if any(job.out == out and not job.has_ended() for job in jobs_of(session)):
+        raise TrainingError(f"A run that writes '{out.stem}' is under way. Choose another name.")
 
 
 def jobs_of(session: SessionFolder) -> list[Job]:

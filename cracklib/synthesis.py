@@ -35,6 +35,8 @@ Size = tuple[int, int]
 _SUPERSAMPLING = 4
 _REFERENCE_PX = 224
 """Widths are given for a photo of this side and grow with the photo."""
+_DONOR_PX = 512
+"""The longer side that a donor is reduced to: enough, and OpenCV can take a median over a third."""
 
 
 class Stroke(NamedTuple):
@@ -84,16 +86,18 @@ def graft_crack(
     and laid over ``pixels``; there it fades out where the donor ended. Returns as ``render_crack``
     does, or None where no single long dark line stands out from ``donor``.
     """
-    factor = _crack_factor(donor)
+    scale = min(1.0, _DONOR_PX / max(donor.shape[:2]))
+    reduced = cv2.resize(donor, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    factor = _crack_factor(np.asarray(reduced, np.uint8))
     if factor is None:
         return None
     height, width = size = pixels.shape[:2]
     side = float(np.exp(rng.uniform(np.log(0.35), np.log(1.5)))) * min(size)
     # Enlarged further, it would be softer than what is around.
-    scale = min(side / min(factor.shape), 1.3) * np.exp(rng.uniform(-0.2, 0.2, 2))
+    scales = min(side / min(factor.shape), 1.3) * np.exp(rng.uniform(-0.2, 0.2, 2))
     angle = rng.uniform(0, 2 * np.pi)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    matrix = turn @ np.diag(scale * rng.choice((-1, 1), 2))
+    matrix = turn @ np.diag(scales * rng.choice((-1, 1), 2))
     middle = np.array(factor.shape[::-1]) / 2
     at = rng.uniform(0.2, 0.8, 2) * (width, height)
     placed = cv2.warpAffine(

@@ -337,7 +337,14 @@ def decode_weights(encoded: bytes, card_text: str, name: str) -> tuple[Weights, 
 def _decode_card(text: str, name: str) -> ModelCard:
     try:
         return ModelCard.from_json(text)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (
+        ArithmeticError,
+        ValueError,
+        TypeError,
+        LookupError,
+        AttributeError,
+        RecursionError,
+    ) as error:
         raise WeightsError(
             f"The card of {name} is not a model card of this program ({error}). "
             "Use the .json file that was written together with the weights."
@@ -372,7 +379,7 @@ def _check_types(card: ModelCard) -> None:
     if not (
         all(isinstance(text, str) for text in texts)
         and all(isinstance(number, int | float) for number in [*numbers, *finite])
-        and all(map(math.isfinite, finite))
+        and all(map(math.isfinite, [*numbers, *finite]))
         and isinstance(card.recipe, Mapping)
     ):
         raise TypeError("a text, number or table in it is something else")

@@ -1,5 +1,6 @@
 import errno
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -116,6 +117,29 @@ def test_what_was_found_is_told_though_the_disk_is_full(folder, tmp_path, monkey
     assert "No space left" in captured.err
 
 
+def test_names_that_are_no_text_or_very_long_are_photos_too(folder, tmp_path):
+    wall = (folder / "z.png").read_bytes()
+    for name in (b"caf\xe9.png", "裂".encode() * 83 + b".png"):
+        (folder / os.fsdecode(name)).write_bytes(wall)
+    command = "import sys; from cracklib.__main__ import main; sys.exit(main(sys.argv[1:]))"
+    done = subprocess.run(
+        [sys.executable, "-c", command, "inspect", folder, "--out", tmp_path / "out"],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": "utf-8:strict"},
+        check=False,
+    )
+    assert done.stderr == b""
+    assert done.returncode == 0
+    assert len(done.stdout.splitlines()) == 5
+    assert len(list((tmp_path / "out").iterdir())) == 5
+
+
+@pytest.mark.parametrize("command", ["inspect", "evaluate"])
+def test_a_path_that_can_not_even_be_looked_for(command, capsys):
+    assert main([command, 300 * "x"]) == 1
+    assert 300 * "x" in capsys.readouterr().err
+
+
 def test_overlay_options(folder, tmp_path, dark_corner, inspector):
     photo = str(folder / "b" / "wall.png")
     options = ["--opacity", "0.8", "--colormap", "magma", "--threshold", "0.5"]
@@ -210,10 +234,12 @@ def test_measure_a_clean_wall(folder, capsys):
     assert "Nothing to measure" in capsys.readouterr().out
 
 
-def test_measure_says_where_it_can_not_write(bar_photo, tmp_path, capsys):
+def test_measure_says_where_it_can_not_write_and_what_it_found(bar_photo, tmp_path, capsys):
     missing = tmp_path / "gone" / "cracks.csv"
     assert main(["measure", str(bar_photo), "--csv", str(missing)]) == 1
-    assert f"Can't write {missing}" in capsys.readouterr().err
+    captured = capsys.readouterr()
+    assert f"Can't write {missing}" in captured.err
+    assert "mean width" in captured.out
 
 
 def test_urls(dark_corner, monkeypatch, capsys):
@@ -250,6 +276,10 @@ def test_urls(dark_corner, monkeypatch, capsys):
         (
             ["train", "--data", "d", "--out", "w.safetensors", "--epochs", "0"],
             "'0' is not a whole number from 1 up",
+        ),
+        (
+            ["train", "--data", "d", "--out", "w.safetensors", "--seed", str(2**32)],
+            "'4294967296' is not a whole number from 0 to 4294967295",
         ),
     ],
 )

@@ -27,6 +27,8 @@ def touch(folder, *names):
         ("2024-05-01.jpg", "photos"),
         ("_x.jpg", "photos"),
         ("häuser-1.jpg", "häuser"),
+        ("facade-1.jpg", "facade"),
+        ("a3b1f0c2-5d7e-4f00-9c1d-0123456789ab.jpg", "photos"),
     ],
 )
 def test_source_is_how_the_name_begins(name, source):

@@ -126,6 +126,22 @@ def test_a_mask_of_another_size_is_listed(masked):
     assert "(40, 32)" in found.unreadable[0]
 
 
+@pytest.mark.parametrize(
+    ("mask", "problem"),
+    [(flat(0) + np.eye(32, 40), "is 1 where it is brightest"), (flat(255), "is white all over")],
+)
+def test_a_mask_that_can_not_be_one_is_listed(masked, mask, problem):
+    write(masked / "masks" / "slab-2.png", mask)
+    found = evaluate_folder(masked, BrightnessInspector())
+    assert list(found.heatmaps) == ["brick", "overall"]
+    assert f"The mask of slab-2.png {problem}. Give one that is 255" in found.unreadable[0]
+
+
+def test_a_mask_without_a_crack_is_one(masked):
+    write(masked / "masks" / "slab-2.png", flat(0))
+    assert not evaluate_folder(masked, BrightnessInspector()).unreadable
+
+
 def test_nothing_readable_is_an_error(tmp_path):
     for name in ("crack/a.jpg", "no_crack/b.jpg"):
         (tmp_path / name).parent.mkdir()

@@ -109,6 +109,17 @@ def test_coco_polygons_leave_holes_out(hole):
     assert area == 40 * 40 - 20 * 20
 
 
+def test_coco_polygons_leave_many_holes_out():
+    corners = [(x, y) for x in (14, 30, 42) for y in (24, 34, 50)]
+    square = np.array([(0, 0), (4, 0), (4, 4), (0, 4), (0, 0)], float)
+    holes = tuple(square + corner for corner in corners)
+    coco = to_coco([region(holes=holes)], "wall.jpg", SIZE)
+    [polygon] = coco["annotations"][0]["segmentation"]
+    mask = filled(polygon)
+    assert [mask[y + 2, x + 2] for x, y in corners] == [0] * 9
+    assert mask[40, 25] == 1
+
+
 def test_coco():
     coco = to_coco(REGIONS, "wall.jpg", SIZE)
     [image] = coco["images"]

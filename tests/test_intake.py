@@ -459,6 +459,17 @@ def test_links_without_a_label_are_asked_for(text):
     assert (link.url, link.label) == (A, None)
 
 
+def test_a_list_as_excel_writes_unicode_text():
+    found = read_links(f"content\tlabel\r\n{A}\tcrack\r\n".encode("utf-16"))
+    assert found.links == [Link(A, "crack", 2)]
+
+
+def test_a_link_with_a_comma_needs_quotes():
+    found = read_links(f'label,content\ncrack,{B}\ncrack,"{B}"\ncrack,{A},\n'.encode())
+    assert [(link.url, link.line) for link in found.links] == [(B, 3), (A, 4)]
+    assert found.bad_lines[2].startswith("Expected 2 columns, found 3. Put a link that has a ','")
+
+
 def test_bad_lines_are_listed_and_the_others_kept():
     lines = [
         "content,label",
@@ -822,6 +833,15 @@ def test_a_split_with_photos_that_were_removed_is_not_written(photos):
     photos.remove(photo.digest)
     with pytest.raises(DatasetError, match="removed since the split was made"):
         photos.write_split(Split([photo], []))
+
+
+def test_of_a_split_that_can_not_be_written_nothing_stays(photos):
+    photos.add_uploads([("a.png", photo_file(), "crack")])
+    [photo] = photos.photos
+    photos.path(photo).unlink()
+    with pytest.raises(DatasetError, match="can't be kept"):
+        photos.write_split(Split([photo], []))
+    assert not list((photos.folder / "splits").iterdir())
 
 
 def test_feedback_is_a_source_of_photos(photos):

@@ -7,6 +7,7 @@ from streamlit.testing.v1 import AppTest
 
 from cracklib.architecture import weight_shapes
 from cracklib.config import BUNDLED_WEIGHTS
+from cracklib.jobs import submit
 from cracklib.weights import encode_weights, pack_model, read_card, save_weights, sha256
 from tests.tiny import make_card
 from ui.card import card_rows, summary
@@ -106,6 +107,18 @@ def test_a_model_is_uploaded_used_and_deleted(app, packed):
     assert titles(app) == ["**Bundled model**"]
     assert in_use(app) is None
     assert not app.exception
+
+
+def test_an_upload_is_not_called_as_a_run_that_is_under_way(app, packed):
+    give(app, ("theirs.zip", packed))
+    folder = app.session_state["folder"]
+    job = submit(folder, ["--data", "photos"], folder.model_path("mine"))
+    give(app, ("mine.zip", packed))
+    assert ["A run that writes 'mine' is under way" in error.value for error in app.error] == [True]
+    assert titles(app) == ["**Bundled model**", "**theirs**"]
+    job.cancel()
+    give(app, ("mine.zip", packed))
+    assert titles(app) == ["**Bundled model**", "**theirs**", "**mine**"]
 
 
 def test_what_became_a_model_is_not_kept_as_an_upload(app, packed, monkeypatch):

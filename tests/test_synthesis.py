@@ -131,6 +131,12 @@ def test_a_grafted_crack_darkens_the_photo_where_its_mask_says():
     assert seen >= 10
 
 
+def test_a_crack_is_grafted_from_a_photo_of_any_size():
+    donor = cv2.resize(crossed_by((100, 4)), (1600, 1600), interpolation=cv2.INTER_CUBIC)
+    _, mask = graft_crack(PLAIN, donor, generator(1))
+    assert mask.any()
+
+
 def test_a_grafted_crack_fades_out_where_its_donor_ended():
     """Cut off along the donor's border, it would end in a straight edge that no crack has."""
     large = np.full((900, 900, 3), 180, np.uint8)

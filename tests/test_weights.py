@@ -380,6 +380,8 @@ def test_a_card_is_read_without_its_weights(tmp_path, encoded, card):
         {"temperature": float("inf")},
         {"minutes": "3"},
         {"minutes": float("inf")},
+        {"temperature": 10**400},
+        {"quality": {"tile": {"auc": {"value": 10**400, "low": 0, "high": 1}}}},
         {"heat_scale": {"low": "a", "high": "b"}},
         {"recipe": ["default"]},
         {"data": {"tile": 3}},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import json
 from collections.abc import Callable
@@ -34,12 +35,14 @@ def read_links(data: bytes) -> LinkList:
     """The links of a list: CSV with the columns content and label, or DataTurks' JSON lines.
 
     CSV may be separated by commas, semicolons or tabs. A JSON line looks like
-    ``{"content": "http://…", "annotation": {"labels": ["Crack"]}, "extras": null}``. A line whose
-    label is left out gives a link without label; a link's second line is a bad line.
+    ``{"content": "http://…", "annotation": {"labels": ["Crack"]}, "extras": null}``. The text is
+    UTF-8 or, with its mark, UTF-16. A line whose label is left out gives a link without label; a
+    link's second line is a bad line.
 
     Raises ``DatasetError`` where the list is empty, lacks a column, or has too many links.
     """
-    text = data.decode("utf-8-sig", "replace")
+    is_utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    text = data.decode("utf-16" if is_utf16 else "utf-8-sig", "replace")
     lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
     if not lines:
         raise DatasetError(
@@ -84,6 +87,11 @@ def _csv_reader(header: str) -> Callable[[str], tuple[str, str]]:
         cells = _cells(line, delimiter)
         if len(cells) <= max(at_url, at_label):
             raise DatasetError(f"Expected {len(columns)} columns, found {len(cells)}.")
+        if any(cell.strip() for cell in cells[len(columns) :]):
+            raise DatasetError(
+                f"Expected {len(columns)} columns, found {len(cells)}. Put a link that has a "
+                f"'{delimiter}' in it into double quotes."
+            )
         return cells[at_url], cells[at_label]
 
     return read_line

@@ -192,9 +192,13 @@ class PhotoSet:
         with self._lock, _storing():
             if not folder.exists():
                 unfinished = Path(tempfile.mkdtemp(prefix=".", dir=folder.parent))
-                for target, path in targets.items():
-                    _link_or_copy(path, unfinished / target)
-                unfinished.rename(folder)
+                try:
+                    for target, path in targets.items():
+                        _link_or_copy(path, unfinished / target)
+                    unfinished.rename(folder)
+                except OSError:
+                    shutil.rmtree(unfinished, ignore_errors=True)
+                    raise
         return folder
 
     @property
