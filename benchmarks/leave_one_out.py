@@ -97,8 +97,14 @@ def _measure(inspector: Inspector, data: Path, source: str) -> list[str]:
     labels = [file.label for file in files]
     threshold = inspector.card.verdict_threshold
     measured = measure_classification(labels, probabilities, threshold)
-    estimates = (measured.auc, measured.balanced_accuracy, measured.calibration_error)
-    return [source, str(measured.photos), *map(_with_interval, estimates)]
+    error = measured.calibration_error
+    return [
+        source,
+        str(measured.photos),
+        _with_interval(measured.auc),
+        _with_interval(measured.balanced_accuracy),
+        f"{error.value:.3f} (chance {error.chance_low:.3f}–{error.chance_high:.3f})",
+    ]
 
 
 def _with_interval(estimate: Estimate | None) -> str:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import distance_transform_edt, maximum_filter
-from scipy.optimize import minimize, minimize_scalar
-from scipy.stats import binomtest
+from scipy.optimize import brentq, minimize, minimize_scalar
+from scipy.stats import binomtest, norm, rankdata
 
 from cracklib.types import FloatArray
 
@@ -22,15 +22,18 @@ OVERALL = "overall"
 """Name of the row that pools the photos of all sources."""
 
 CALIBRATION_BINS = 15
-RESAMPLES = 1_000
 HEAT_THRESHOLDS = 1_000
 POINTING_MARGIN_PX = 15
 TOLERANCE_PX = 2
 TEMPERATURE_BOUNDS = (0.05, 20.0)
 
 _Doubles = NDArray[np.float64]
+_RESAMPLES = 1_000
 _CHUNK = 1_000_000
-"""Resample weights held at a time: 8 MB."""
+"""Values of resamples held at a time: 8 MB."""
+_Z = float(norm.ppf(0.975))
+_NEXT = 1e-9
+"""How near to a measured AUC the ends of its interval are looked for."""
 _TOLERANCE_DISC = (
     np.hypot(*np.mgrid[-TOLERANCE_PX : TOLERANCE_PX + 1, -TOLERANCE_PX : TOLERANCE_PX + 1])
     <= TOLERANCE_PX
@@ -44,6 +47,20 @@ class Estimate:
     value: float
     low: float
     high: float
+
+
+@dataclass(frozen=True)
+class CalibrationError:
+    """A calibration error, and what it would be, 95 times in 100, by chance alone: if the
+    probabilities were exactly right, of as many photos.
+
+    Few photos have one whatever the probabilities, so it is not ``value`` that tells them wrong but
+    a ``value`` above ``chance_high``.
+    """
+
+    value: float
+    chance_low: float
+    chance_high: float
 
 
 @dataclass(frozen=True)
@@ -65,10 +82,10 @@ class ClassificationMetrics:
     f1: Estimate | None
     auc: Estimate | None
     false_alarm_rate: Estimate | None
-    calibration_error: Estimate | None
+    calibration_error: CalibrationError
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; each estimate is ``{"value", "low", "high"}`` or None."""
+        """Plain values for JSON; estimates are tables of their fields or None."""
         return asdict(self)
 
 
@@ -95,44 +112,49 @@ class HeatmapMetrics:
 
 
 def measure_classification(
-    labels: ArrayLike,
-    probabilities: ArrayLike,
-    threshold: float,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
+    labels: ArrayLike, probabilities: ArrayLike, threshold: float, seed: int = 0
 ) -> ClassificationMetrics:
     """All metrics of probabilities of a crack against labels (1 crack, 0 none), with intervals.
 
     A photo is called cracked where its probability reaches ``threshold``. The AUC is the
-    Mann-Whitney statistic, ties counting half. The calibration error is equation 3 of Guo et al.
-    2017 (https://arxiv.org/abs/1706.04599) for the probability of a crack: 15 bins of equal width
-    over [0, 1], in each the mean probability against the share of cracks. Intervals are 95 %: of
-    shares of photos Wilson's (1927), of the balanced accuracy those of its two rates put together
-    (Newcombe 1998, https://doi.org/10.1002/(SICI)1097-0258(19980430)17:8%3C873::AID-SIM779%3E3.0.CO;2-I,
-    method 10), of the rest percentile bootstrap over photos (Efron 1979), with resamples left out
-    in which the metric is undefined. Raises ``ValueError`` for no photos or values out of range.
+    Mann-Whitney statistic, ties counting half. Intervals are 95 %: of shares of photos Wilson's
+    (1927), of the balanced accuracy those of its two rates put together (Newcombe 1998,
+    https://doi.org/10.1002/(SICI)1097-0258(19980430)17:8%3C873::AID-SIM779%3E3.0.CO;2-I,
+    method 10), of F1 that of the share that it is a function of, hits among the photos that are or
+    are called cracked, and of the AUC Newcombe's (2006, https://doi.org/10.1002/sim.2324,
+    method 5); all stay wide where few photos are all told right.
+
+    The calibration error is equation 3 of Guo et al. 2017 (https://arxiv.org/abs/1706.04599) for
+    the probability of a crack: 15 bins of equal width over [0, 1], in each the mean probability
+    against the share of cracks. What it would be by chance is seen by drawing labels from the
+    probabilities, ``seed`` deciding which (consistency resampling, Bröcker and Smith 2007,
+    https://doi.org/10.1175/WAF993.1). Raises ``ValueError`` for no photos or values out of range.
     """
     y, p = _checked(labels, probabilities)
-    photos = len(y)
-    evaluator = _Evaluator(y, p, threshold)
-    point = evaluator.measure(np.ones((1, photos)))
-    chunks = [evaluator.measure(weights) for weights in _bootstrap(photos, resamples, seed)]
-    estimates = {
-        name: _estimate(value, np.concatenate([chunk[name] for chunk in chunks]))
-        for name, (value,) in point.items()
-    }
     called = p >= threshold
-    shares = {"accuracy": called == y, "recall": called[y], "false_alarm_rate": called[~y]}
-    if estimates["precision"]:
-        shares["precision"] = y[called]
-    estimates |= {name: _wilson(outcomes) for name, outcomes in shares.items() if outcomes.size}
-    if (found := estimates["recall"]) and (alarms := estimates["false_alarm_rate"]):
-        estimates["balanced_accuracy"] = Estimate(
+    accuracy, found, alarms = (_share(part) for part in (called == y, called[y], called[~y]))
+    balanced = f1 = None
+    if found and alarms:
+        balanced = Estimate(
             value := (found.value + 1 - alarms.value) / 2,
             value - math.hypot(found.value - found.low, alarms.high - alarms.value) / 2,
             value + math.hypot(found.high - found.value, alarms.value - alarms.low) / 2,
         )
-    return ClassificationMetrics(photos=photos, cracks=int(y.sum()), **estimates)
+        if hits := _share((y & called)[y | called]):
+            f1 = Estimate(*(2 * share / (1 + share) for share in astuple(hits)))
+    return ClassificationMetrics(
+        photos=len(y),
+        cracks=int(y.sum()),
+        accuracy=accuracy,
+        balanced_accuracy=balanced,
+        # Of one class alone, precision and F1 would say nothing but which class it is.
+        precision=_share(y[called]) if balanced else None,
+        recall=found,
+        f1=f1,
+        auc=_auc(y, p),
+        false_alarm_rate=alarms,
+        calibration_error=_calibration_error(y, p, seed),
+    )
 
 
 def measure_by_source(
@@ -140,41 +162,42 @@ def measure_by_source(
     probabilities: ArrayLike,
     sources: Sequence[str],
     threshold: float,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
 ) -> dict[str, ClassificationMetrics]:
     """``measure_classification`` of each source, sorted by name, then of all photos pooled."""
     y, p, names = np.asarray(labels), np.asarray(probabilities), np.asarray(sources)
     parts = {str(name): names == name for name in np.unique(names)}
     parts[OVERALL] = np.ones(len(names), bool)
     return {
-        name: measure_classification(y[part], p[part], threshold, resamples, seed)
-        for name, part in parts.items()
+        name: measure_classification(y[part], p[part], threshold) for name, part in parts.items()
     }
 
 
 def measure_auc_gain(
-    labels: ArrayLike,
-    before: ArrayLike,
-    after: ArrayLike,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
+    labels: ArrayLike, before: ArrayLike, after: ArrayLike, seed: int = 0
 ) -> Estimate | None:
-    """The AUC of the probabilities ``after`` less that of ``before``; None for one class alone.
+    """The AUC of the probabilities ``after`` less that of ``before``, with a 95 % interval.
 
-    Both are of the same photos, and the interval is of the same resamples of them (the paired
-    bootstrap), so what makes a photo hard for both does not widen it. Raises ``ValueError`` as
-    ``measure_classification`` does.
+    Both are of the same photos, and the interval is of the same resamples of them (the percentile
+    bootstrap, Efron 1979, paired), so what makes a photo hard for both does not widen it. None for
+    one class alone, and where no resample differs: of photos that both tell apart without a
+    mistake, nothing is learnt. Raises ``ValueError`` as ``measure_classification`` does.
     """
-    evaluators = [_Evaluator(*_checked(labels, p), threshold=0.5) for p in (before, after)]
-
-    def gain(weights: _Doubles) -> _Doubles:
-        first, second = (evaluator.measure(weights)["auc"] for evaluator in evaluators)
-        return second - first
-
-    photos = len(evaluators[0].y)
-    sampled = [gain(weights) for weights in _bootstrap(photos, resamples, seed)]
-    return _estimate(gain(np.ones((1, photos)))[0], np.concatenate(sampled))
+    y, first = _checked(labels, before)
+    _, second = _checked(labels, after)
+    if y.all() or not y.any():
+        return None
+    gains = np.concatenate(
+        [
+            _weighted_aucs(y, second, weights) - _weighted_aucs(y, first, weights)
+            for weights in _bootstrap(len(y), seed)
+        ]
+    )
+    low, high = np.nanquantile(gains, (0.025, 0.975))
+    if np.ptp(gains[~np.isnan(gains)]) == 0:
+        return None
+    every = np.ones((1, len(y)))
+    [gain] = _weighted_aucs(y, second, every) - _weighted_aucs(y, first, every)
+    return Estimate(float(gain), float(low), float(high))
 
 
 class RocCurve(NamedTuple):
@@ -250,82 +273,85 @@ def _counts_by_threshold(
     return np.concatenate([[0], tp]), np.concatenate([[0], fp])
 
 
-def _bootstrap(photos: int, resamples: int, seed: int) -> Iterator[_Doubles]:
+def _bootstrap(photos: int, seed: int) -> Iterator[_Doubles]:
     """How often each photo counts in each resample: float64 (some of the resamples, photos)."""
     rng = np.random.default_rng(seed)
     even = np.full(photos, 1 / photos)
-    rows = max(1, _CHUNK // photos)
-    for start in range(0, resamples, rows):
-        yield rng.multinomial(photos, even, min(rows, resamples - start)).astype(float)
+    for rows in _chunks(photos):
+        yield rng.multinomial(photos, even, rows).astype(float)
 
 
-def _estimate(value: float, sampled: _Doubles) -> Estimate | None:
-    if np.isnan(value):
+def _chunks(photos: int) -> Iterator[int]:
+    """How many resamples of so many photos to make at a time."""
+    most = max(1, _CHUNK // photos)
+    for start in range(0, _RESAMPLES, most):
+        yield min(most, _RESAMPLES - start)
+
+
+def _share(outcomes: NDArray[np.bool_]) -> Estimate | None:
+    """The share of ``outcomes`` that are true, with Wilson's interval; None of no outcomes."""
+    if not outcomes.size:
         return None
-    sampled = sampled[~np.isnan(sampled)]
-    low, high = np.quantile(sampled, (0.025, 0.975)) if sampled.size else (value, value)
-    return Estimate(float(value), float(low), float(high))
-
-
-def _wilson(outcomes: NDArray[np.bool_]) -> Estimate:
-    """The share of ``outcomes`` that are true, with an interval that few photos make wide."""
     found = binomtest(int(outcomes.sum()), outcomes.size)
     interval = found.proportion_ci(method="wilson")
     return Estimate(float(found.statistic), float(interval.low), float(interval.high))
+
+
+def _auc(y: NDArray[np.bool_], p: _Doubles) -> Estimate | None:
+    """See ``measure_classification``; None for one class alone."""
+    cracks, sound = int(y.sum()), int((~y).sum())
+    pairs = cracks * sound
+    if not pairs:
+        return None
+    value = float(rankdata(p)[y].sum() - cracks * (cracks + 1) / 2) / pairs
+    others = (cracks + sound) / 2 - 1
+
+    def excess(auc: float) -> float:
+        """By how much ``auc`` is further from the value than its own standard error allows."""
+        spread = 1 + others * ((1 - auc) / (2 - auc) + auc / (1 + auc))
+        return abs(value - auc) - _Z * math.sqrt(auc * (1 - auc) * spread / pairs)
+
+    return Estimate(
+        value,
+        brentq(excess, 0, value - _NEXT) if value > _NEXT else 0.0,
+        brentq(excess, value + _NEXT, 1) if value < 1 - _NEXT else 1.0,
+    )
+
+
+def _weighted_aucs(y: NDArray[np.bool_], p: _Doubles, weights: _Doubles) -> _Doubles:
+    """The AUC with each row of ``weights`` (resamples, photos); NaN where a class has none."""
+    order = np.argsort(p, kind="stable")
+    tie_starts = np.flatnonzero(np.diff(p[order], prepend=-1.0))
+    weights = weights[:, order]
+    cracked, sound = (
+        np.add.reduceat(weights * part, tie_starts, axis=1) for part in (y[order], ~y[order])
+    )
+    below = np.cumsum(sound, axis=1) - sound
+    pairs = cracked.sum(axis=1) * sound.sum(axis=1)
+    with np.errstate(invalid="ignore"):
+        aucs: _Doubles = (cracked * (below + sound / 2)).sum(axis=1) / pairs
+    return aucs
+
+
+def _calibration_error(y: NDArray[np.bool_], p: _Doubles, seed: int) -> CalibrationError:
+    """See ``measure_classification``."""
+    in_bin = _calibration_bins(p)[:, None] == np.arange(CALIBRATION_BINS)
+
+    def errors(labels: NDArray[np.bool_]) -> _Doubles:
+        # |B| |acc(B) - conf(B)| of a bin is |sum of (label - probability)| over its photos.
+        gaps: _Doubles = np.abs((labels - p) @ in_bin).sum(axis=-1) / len(p)
+        return gaps
+
+    rng = np.random.default_rng(seed)
+    drawn = [errors(rng.random((rows, len(p))) < p) for rows in _chunks(len(p))]
+    low, high = np.quantile(np.concatenate(drawn), (0.025, 0.975))
+    return CalibrationError(float(errors(y)), float(low), float(high))
 
 
 def _calibration_bins(probabilities: _Doubles) -> NDArray[np.intp]:
     """The bin, from 0, of each probability; bins are closed above."""
     bins = np.ceil(probabilities * CALIBRATION_BINS).astype(np.intp) - 1
     return np.maximum(bins, 0)
-
-
-class _Evaluator:
-    """The metrics as functions of how often each photo counts.
-
-    Weights of 1 give the metric, a bootstrap resample's counts its value in that resample; so both
-    come from the same lines, and all resamples from a few matrix products.
-    """
-
-    def __init__(self, labels: NDArray[np.bool_], probabilities: _Doubles, threshold: float):
-        order = np.argsort(probabilities, kind="stable")
-        self.order = order
-        self.y = labels[order].astype(float)
-        p = probabilities[order]
-        self.tie_starts = np.flatnonzero(np.diff(p, prepend=-1.0))
-        called = p >= threshold
-        cracked = labels[order]
-        outcomes = (cracked & called, ~cracked & called, cracked & ~called, ~cracked & ~called)
-        self.outcomes = np.stack(outcomes, axis=1).astype(float)
-        in_bin = _calibration_bins(p)[:, None] == np.arange(CALIBRATION_BINS)
-        self.gap_by_bin = in_bin * (self.y - p)[:, None]
-
-    def measure(self, weights: _Doubles) -> dict[str, _Doubles]:
-        """Name to value in each row of ``weights`` (resamples, photos); NaN where undefined."""
-        weights = weights[:, self.order]
-        tp, fp, fn, tn = (weights @ self.outcomes).T
-        # |B| |acc(B) - conf(B)| of a bin is |sum of (label - probability)| over its photos.
-        gaps = np.abs(weights @ self.gap_by_bin).sum(axis=1)
-        positives = np.add.reduceat(weights * self.y, self.tie_starts, axis=1)
-        negatives = np.add.reduceat(weights * (1 - self.y), self.tie_starts, axis=1)
-        below = np.cumsum(negatives, axis=1) - negatives
-        wins = (positives * (below + negatives / 2)).sum(axis=1)
-        cracked, clean = tp + fn, fp + tn
-        total = cracked + clean
-        # Of one class alone, precision and F1 would say nothing but which class it is.
-        both = np.where(cracked * clean > 0, 1.0, np.nan)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            recall = tp / cracked
-            return {
-                "accuracy": (tp + tn) / total,
-                "balanced_accuracy": (recall + tn / clean) / 2,
-                "precision": both * tp / (tp + fp),
-                "recall": recall,
-                "f1": both * 2 * tp / (2 * tp + fp + fn),
-                "auc": wins / (cracked * clean),
-                "false_alarm_rate": fp / clean,
-                "calibration_error": gaps / total,
-            }
 
 
 def balanced_weights(labels: ArrayLike, sources: Sequence[str]) -> _Doubles:

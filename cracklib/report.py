@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from cracklib.metrics import ClassificationMetrics, Estimate, HeatmapMetrics
+from cracklib.metrics import CalibrationError, ClassificationMetrics, Estimate, HeatmapMetrics
 from cracklib.scale import Scale, width_class
 
 if TYPE_CHECKING:  # importing scikit-image takes as long as inspecting a photo
@@ -19,6 +19,9 @@ _BLOCKS: tuple[tuple[tuple[str, str], ...], ...] = (
     (("AUC", "auc"), ("calibration error", "calibration_error")),
 )
 """Heading and attribute; with its interval a metric is 20 columns wide, so three stand abreast."""
+_NOTE = f"""\
+[low, high]: 95 % interval. [chance low, high]: what the calibration error would be, 95 times in
+100, if the probabilities were exactly right. {UNDEFINED}: undefined, mostly for want of a class."""
 
 
 def render_classification(results: Mapping[str, ClassificationMetrics]) -> str:
@@ -31,8 +34,7 @@ def render_classification(results: Mapping[str, ClassificationMetrics]) -> str:
             estimates = [_estimate(getattr(metrics, attribute)) for _, attribute in block]
             rows.append([source, *counts, *estimates])
         tables.append(_align(rows))
-    note = f"[low, high]: 95 % interval. {UNDEFINED}: undefined, mostly for want of a class."
-    return "\n\n".join([*tables, note])
+    return "\n\n".join([*tables, _NOTE])
 
 
 def render_heatmaps(results: Mapping[str, HeatmapMetrics]) -> str:
@@ -69,9 +71,12 @@ def render_regions(regions: Sequence[CrackRegion], scale: Scale | None) -> str:
     return _align(rows)
 
 
-def _estimate(estimate: Estimate | None) -> str:
+def _estimate(estimate: Estimate | CalibrationError | None) -> str:
     if estimate is None:
         return UNDEFINED
+    if isinstance(estimate, CalibrationError):
+        chance = f"chance {estimate.chance_low:.3f}, {estimate.chance_high:.3f}"
+        return f"{estimate.value:.3f} [{chance}]"
     return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
 
 

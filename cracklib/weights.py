@@ -357,16 +357,23 @@ def _check_types(card: ModelCard) -> None:
     Cards are uploaded too, and pages show them.
     """
     estimates = [
-        estimate
+        (name, estimate)
         for figures in card.quality.values()
-        for estimate in figures.values()
+        for name, estimate in figures.items()
         if isinstance(estimate, Mapping)
     ]
     texts = [card.name, card.sha256, card.start, card.created, *card.versions.values()]
     numbers = [
         card.seed,
         *(count for counts in card.data.values() for count in counts.values()),
-        *(estimate[key] for estimate in estimates for key in ("value", "low", "high")),
+        *(number for _, estimate in estimates for number in estimate.values()),
+        *(estimate["value"] for _, estimate in estimates),
+        *(
+            estimate[end]
+            for name, estimate in estimates
+            for end in ("low", "high")
+            if name != "calibration_error"
+        ),
     ]
     finite = [card.temperature, card.trace_weight, card.heat_scale.low, card.heat_scale.high]
     finite += [*card.activation_ranges.values()]

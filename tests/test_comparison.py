@@ -90,8 +90,8 @@ class TestPairedScores:
         assert names("new", False, False) == []
 
     def test_auc_gain_is_that_of_the_new_model(self):
-        scores = paired((1, 0.2, 0.9), (0, 0.5, 0.5))
-        assert scores.auc_gain.value == 1.0
+        scores = paired((1, 0.2, 0.9), (0, 0.5, 0.5), (1, 0.7, 0.8), (0, 0.1, 0.2))
+        assert scores.auc_gain.value == 0.25
 
 
 class TestMcNemar:

@@ -147,7 +147,7 @@ def readme_row(source, figures):
         readme_figure(figures["recall"], share),
         readme_figure(figures["false_alarm_rate"], share),
         readme_figure(figures["auc"], "{:.3f}"),
-        readme_figure(figures["calibration_error"], "{:.1%}"),
+        "{value:.1%} ({chance_low:.0%}–{chance_high:.0%})".format(**figures["calibration_error"]),
     ]
     return f"| {' | '.join(cells).replace('%', '')} |"
 

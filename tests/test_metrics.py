@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import norm
 
 from cracklib.metrics import (
     ClassificationMetrics,
@@ -25,8 +26,8 @@ def value(estimate):
     return None if estimate is None else pytest.approx(estimate.value)
 
 
-def quick(labels, probabilities, threshold=0.5):
-    return measure_classification(labels, probabilities, threshold, resamples=20)
+def measured(labels, probabilities, threshold=0.5):
+    return measure_classification(labels, probabilities, threshold)
 
 
 class TestClassification:
@@ -34,7 +35,7 @@ class TestClassification:
         # Called cracked: .9 .8 .6 .5 -> 3 hits of 4 cracks, 1 false alarm among 2 clean walls.
         labels = [1, 1, 0, 1, 1, 0]
         probabilities = [0.9, 0.8, 0.6, 0.5, 0.3, 0.1]
-        found = quick(labels, probabilities)
+        found = measured(labels, probabilities)
         assert (found.photos, found.cracks) == (6, 4)
         assert value(found.accuracy) == 4 / 6
         assert value(found.balanced_accuracy) == (3 / 4 + 1 / 2) / 2
@@ -46,18 +47,18 @@ class TestClassification:
         assert value(found.auc) == 6 / 8
 
     def test_a_probability_at_the_threshold_is_called_cracked(self):
-        assert value(quick([1, 0], [0.7, 0.2], threshold=0.7).recall) == 1.0
-        assert value(quick([1, 0], [0.7, 0.2], threshold=0.71).recall) == 0.0
+        assert value(measured([1, 0], [0.7, 0.2], threshold=0.7).recall) == 1.0
+        assert value(measured([1, 0], [0.7, 0.2], threshold=0.71).recall) == 0.0
 
     def test_calibration_error_by_hand(self):
         # Bins of 1/15. (0.8, 13/15]: mean 0.83, 1 of 2 cracked; (0, 1/15]: 0.05, none of 1;
         # 1.0 belongs to the last bin: 1.0, 1 of 1.
-        found = quick([1, 0, 0, 1], [0.82, 0.84, 0.05, 1.0])
+        found = measured([1, 0, 0, 1], [0.82, 0.84, 0.05, 1.0])
         assert value(found.calibration_error) == (2 * 0.33 + 1 * 0.05 + 0) / 4
 
     def test_calibration_bins_are_closed_above(self):
         # 0.2 = 3/15 shares the bin of 0.19, not that of 0.21.
-        found = quick([0, 1, 0], [0.2, 0.19, 0.21])
+        found = measured([0, 1, 0], [0.2, 0.19, 0.21])
         assert value(found.calibration_error) == (abs(1 - 0.39) + 0.21) / 3
 
     @given(
@@ -70,11 +71,11 @@ class TestClassification:
         scores = np.array([level / 6 for _, level in rows])
         pairs = scores[labels][:, None] - scores[~labels]
         expected = ((pairs > 0) + 0.5 * (pairs == 0)).mean()
-        assert value(quick(labels, scores).auc) == expected
+        assert value(measured(labels, scores).auc) == expected
 
     @pytest.mark.parametrize("label", [0, 1])
     def test_of_one_class_only_what_has_a_meaning_is_given(self, label):
-        found = quick([label] * 4, [0.1, 0.2, 0.3, 0.9])
+        found = measured([label] * 4, [0.1, 0.2, 0.3, 0.9])
         assert value(found.accuracy) == (1 / 4 if label else 3 / 4)
         assert value(found.recall) == (1 / 4 if label else None)
         assert value(found.false_alarm_rate) == (None if label else 1 / 4)
@@ -83,7 +84,7 @@ class TestClassification:
             assert undefined is None
 
     def test_nothing_called_cracked_has_no_precision(self):
-        found = quick([1, 0], [0.1, 0.2])
+        found = measured([1, 0], [0.1, 0.2])
         assert found.precision is None
         assert value(found.f1) == 0.0
 
@@ -96,21 +97,38 @@ class TestClassification:
         assert found.accuracy.low == pytest.approx(0.761, abs=0.006)
         assert found.accuracy.high == pytest.approx(0.839, abs=0.006)
 
-    def test_intervals_agree_with_resampling_photo_by_photo(self):
+    @pytest.mark.parametrize(("n_cracked", "n_sound"), [(3, 3), (55, 10), (60, 180)])
+    @pytest.mark.parametrize("separation", [1.0, 2.5])
+    def test_intervals_hold_the_truth_nineteen_times_in_twenty(
+        self, separation, n_cracked, n_sound
+    ):
         rng = np.random.default_rng(1)
-        labels = rng.integers(0, 2, 60)
-        probabilities = np.round(1 / (1 + np.exp(-2 * labels + 1 - rng.normal(size=60))), 1)
-        found = measure_classification(labels, probabilities, 0.5)
-        sampled = []
-        for _ in range(400):
-            rows = rng.integers(0, 60, 60)
-            one = measure_classification(labels[rows], probabilities[rows], 0.5, resamples=1)
-            sampled.append([getattr(one, name).value for name in RESAMPLED])
-        lows, highs = np.quantile(sampled, (0.025, 0.975), axis=0)
-        for name, low, high in zip(RESAMPLED, lows, highs, strict=True):
-            estimate = getattr(found, name)
-            assert estimate.low == pytest.approx(low, abs=0.03), name
-            assert estimate.high == pytest.approx(high, abs=0.03), name
+        labels = np.repeat([1, 0], [n_cracked, n_sound])
+        # Logits of both classes are normal with a deviation of 1, their means ``separation`` apart.
+        hit, alarm = norm.cdf([separation / 2, -separation / 2])
+        auc = norm.cdf(separation / np.sqrt(2))
+        f1 = 2 * hit * n_cracked / (hit * n_cracked + alarm * n_sound + n_cracked)
+        held = {"auc": 0, "f1": 0}
+        for _ in range(200):
+            logits = rng.normal(separation * (labels - 0.5))
+            found = measured(labels, 1 / (1 + np.exp(-logits)))
+            for name, truth in (("auc", auc), ("f1", f1)):
+                estimate = getattr(found, name)
+                held[name] += estimate.low <= truth <= estimate.high
+        assert min(held.values()) > 0.9 * 200
+
+    def test_calibration_error_of_right_probabilities_is_what_chance_makes_it(self):
+        rng = np.random.default_rng(2)
+        probabilities = rng.beta(0.5, 0.5, 60)
+        within = above = 0
+        for _ in range(100):
+            right = measured(rng.random(60) < probabilities, probabilities).calibration_error
+            within += right.chance_low <= right.value <= right.chance_high
+            bold = 1 / (1 + np.exp(-3 * np.log(probabilities / (1 - probabilities))))
+            wrong = measured(rng.random(60) < probabilities, bold).calibration_error
+            above += wrong.value > wrong.chance_high
+        assert within > 88
+        assert above > 50
 
     def test_few_photos_all_right_prove_little(self):
         found = measure_classification([1] * 40 + [0] * 10, [0.9] * 40 + [0.1] * 10, 0.5)
@@ -121,6 +139,10 @@ class TestClassification:
         both = np.hypot(0.2775, 3.84 / 43.84)
         assert found.balanced_accuracy.low == pytest.approx(1 - both / 2, abs=1e-3)
         assert found.balanced_accuracy.value == found.balanced_accuracy.high == 1
+        assert found.auc.value == found.auc.high == 1
+        assert 0.85 < found.auc.low < 0.95
+        # Of 40 that are or are called cracked all are hits: F1 = 2 J / (1 + J).
+        assert found.f1.low == pytest.approx(2 * 40 / (2 * 40 + 3.84), abs=1e-3)
 
     def test_same_seed_gives_the_same_intervals(self):
         labels, probabilities = [0, 1, 1, 0, 1], [0.2, 0.4, 0.6, 0.7, 0.9]
@@ -132,14 +154,14 @@ class TestClassification:
 
     def test_sources_are_measured_apart_then_pooled(self):
         found = measure_by_source(
-            [1, 0, 1, 0, 0], [0.9, 0.1, 0.2, 0.8, 0.9], ["b", "b", "a", "a", "c"], 0.5, 10
+            [1, 0, 1, 0, 0], [0.9, 0.1, 0.2, 0.8, 0.9], ["b", "b", "a", "a", "c"], 0.5
         )
         assert list(found) == ["a", "b", "c", "overall"]
         accuracies = {name: metrics.accuracy.value for name, metrics in found.items()}
         assert accuracies == pytest.approx({"a": 0.0, "b": 1.0, "c": 0.0, "overall": 0.4})
 
     def test_to_dict_is_json_with_null_for_the_undefined(self):
-        values = json.loads(json.dumps(quick([0, 0], [0.1, 0.2]).to_dict(), allow_nan=False))
+        values = json.loads(json.dumps(measured([0, 0], [0.1, 0.2]).to_dict(), allow_nan=False))
         assert values["auc"] is None
         assert values["accuracy"] == {
             "value": 1.0,
@@ -166,7 +188,6 @@ class TestClassification:
 NAMES = [
     field.name for field in fields(ClassificationMetrics) if field.name not in ("photos", "cracks")
 ]
-RESAMPLED = ("f1", "auc", "calibration_error")
 
 
 class TestTemperature:
@@ -390,7 +411,7 @@ class TestCurves:
         labels, probabilities = split(rows)
         x, y = roc_curve(labels, probabilities)
         assert (x[0], y[0], x[-1], y[-1]) == (0, 0, 1, 1)
-        assert value(quick(labels, probabilities).auc) == np.trapezoid(y, x)
+        assert value(measured(labels, probabilities).auc) == np.trapezoid(y, x)
 
     def test_precision_recall_by_hand(self):
         found = precision_recall_curve([1, 0, 1, 0], [0.9, 0.8, 0.7, 0.1])
@@ -417,7 +438,7 @@ class TestCurves:
         labels, probabilities = split(rows)
         photos, probability, cracked = reliability_curve(labels, probabilities)
         expected = photos @ abs(cracked - probability) / len(rows)
-        assert value(quick(labels, probabilities).calibration_error) == expected
+        assert value(measured(labels, probabilities).calibration_error) == expected
 
     @pytest.mark.parametrize("curve", [roc_curve, precision_recall_curve])
     def test_one_class_alone_has_no_curve(self, curve):
@@ -434,11 +455,16 @@ class TestAucGain:
         assert 0 <= found.low < 1 / 2 < found.high <= 1
 
     def test_interval_is_that_of_the_pairs(self):
-        # Two models that rank alike differ in no resample, however uncertain either's AUC.
+        # Two models that rank nearly alike differ little, however uncertain either's AUC.
         rng = np.random.default_rng(0)
-        labels, p = np.tile([0, 1], 10), rng.random(20)
-        found = measure_auc_gain(labels, p, p / 2)
-        assert (found.value, found.low, found.high) == (0, 0, 0)
+        labels, p = np.tile([0, 1], 50), rng.random(100)
+        found = measure_auc_gain(labels, p, p + 1e-2 * rng.random(100) * (1 - p))
+        auc = measured(labels, p).auc
+        assert found.high - found.low < 0.1 * (auc.high - auc.low)
+
+    def test_nothing_is_learnt_where_no_resample_differs(self):
+        assert measure_auc_gain([0, 1], [0.5, 0.2], [0.1, 0.9]) is None
+        assert measure_auc_gain([0, 1, 0, 1], [0.2, 0.3, 0.1, 0.8], [0.1, 0.8, 0.2, 0.9]) is None
 
     def test_undefined_for_one_class(self):
         assert measure_auc_gain([1, 1], [0.1, 0.2], [0.3, 0.4]) is None

@@ -1,4 +1,4 @@
-from cracklib.metrics import ClassificationMetrics, Estimate, HeatmapMetrics
+from cracklib.metrics import CalibrationError, ClassificationMetrics, Estimate, HeatmapMetrics
 from cracklib.report import render_classification, render_heatmaps
 
 
@@ -24,6 +24,7 @@ RESULTS = {
         accuracy=Estimate(0.9532, 0.9311, 0.9719),
         auc=Estimate(1.0, 1.0, 1.0),
         recall=Estimate(0.5, 0.25, 0.75),
+        calibration_error=CalibrationError(0.0301, 0.0102, 0.0456),
     ),
 }
 
@@ -38,12 +39,15 @@ def test_classification_shows_each_value_with_its_interval_in_its_column():
     ]
     errors, probabilities = lines[8], lines[13]
     assert errors.split()[3:] == ["–", "0.500", "[0.250,", "0.750]", "–"]
-    assert probabilities.split()[3:] == ["1.000", "[1.000,", "1.000]", "–"]
+    assert probabilities.split()[3:6] == ["1.000", "[1.000,", "1.000]"]
+    assert probabilities.endswith("0.030 [chance 0.010, 0.046]")
 
 
 def test_classification_fits_100_columns_when_everything_is_defined():
     names = [name for name, value in vars(metrics(1, 1)).items() if value is None]
-    full = metrics(10_000, 5_000, **dict.fromkeys(names, Estimate(0.5, 0.4, 0.6)))
+    defined = dict.fromkeys(names, Estimate(0.5, 0.4, 0.6))
+    defined["calibration_error"] = CalibrationError(0.5, 0.4, 0.6)
+    full = metrics(10_000, 5_000, **defined)
     text = render_classification({"a source of 17 ch": full})
     assert "–" not in text.splitlines()[2]
     assert max(map(len, text.splitlines())) <= 100

@@ -45,8 +45,7 @@ def quality_rows(quality: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str
             "Source": plain(source),
             "Cracked / sound": _counts_text(figures),
             **{
-                heading: estimate_text(figures.get(name), as_share=name != "auc")
-                for heading, name in _COLUMNS.items()
+                heading: _figure_text(name, figures.get(name)) for heading, name in _COLUMNS.items()
             },
         }
         for source, figures in quality.items()
@@ -64,6 +63,17 @@ def estimate_text(estimate: object, *, as_share: bool = True) -> str:
     if not as_share:
         return f"{value:.3f} ({low:.2f}{_UNBROKEN_DASH}{high:.2f})"
     return f"{100 * value:.1f}\N{NO-BREAK SPACE}% ({100 * low:.0f}{_UNBROKEN_DASH}{100 * high:.0f})"
+
+
+def calibration_text(error: object) -> str:
+    """A card's calibration error in percent, with what it would be by chance, if the card says."""
+    if not isinstance(error, Mapping):
+        return NOTHING
+    text = f"{100 * error['value']:.1f}\N{NO-BREAK SPACE}%"
+    if not {"chance_low", "chance_high"} <= set(error):
+        return text
+    low, high = 100 * error["chance_low"], 100 * error["chance_high"]
+    return f"{text} (chance\N{NO-BREAK SPACE}{low:.0f}{_UNBROKEN_DASH}{high:.0f})"
 
 
 def heatmap_rows(measured: MeasuredHeatmaps) -> list[dict[str, str]]:
@@ -162,6 +172,12 @@ def _heatmap_row(
             for heading, value in figures.items()
         },
     }
+
+
+def _figure_text(name: str, figure: object) -> str:
+    if name == "calibration_error":
+        return calibration_text(figure)
+    return estimate_text(figure, as_share=name != "auc")
 
 
 def _counts_text(figures: Mapping[str, Any]) -> str:

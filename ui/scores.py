@@ -40,7 +40,8 @@ def show_quality(card: ModelCard, measured: MeasuredVerdicts | None) -> None:
         "Balanced accuracy: the mean of cracks found and of sound photos passed. Cracks found: of "
         "the cracked, the share called so. False alarms: of the sound, the share called cracked. "
         "AUC: how often a cracked photo scores above a sound one. Calibration error: how far "
-        "probabilities are from what comes true."
+        "probabilities are from what comes true; chance: how far exactly right ones would seem to "
+        "be, 95 times in 100, on as many photos."
     )
     if measured is None:
         st.caption("From the model's card, written when it was trained.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from html import escape
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from cracklib.comparison import (
 from cracklib.config import DEFAULT_COLORMAP, DEFAULT_OPACITY, DISPLAY_THRESHOLD
 from cracklib.errors import CrackError
 from cracklib.jobs import Job
-from cracklib.metrics import Estimate
+from cracklib.metrics import CalibrationError, Estimate
 from cracklib.overlay import render_overlay
 from cracklib.photo import encode_jpeg, fit_within, read_photo
 from cracklib.pipeline import Inspector
@@ -51,7 +51,10 @@ _METRICS = {
     "recall": ("Recall", "of the cracked, how many are called so"),
     "f1": ("F1", "precision and recall in one (harmonic mean)"),
     "auc": ("AUC", "how often a cracked photo scores above a sound one"),
-    "calibration_error": ("Calibration error", "how far probabilities are off; less is better"),
+    "calibration_error": (
+        "Calibration error",
+        "how far probabilities are off; chance: how far right ones would seem to be",
+    ),
 }
 _CELLS = ((True, True), (True, False), (False, True), (False, False))
 """Whether the photos of a cell are cracked, and whether they are called so."""
@@ -215,9 +218,12 @@ def _signed(value: float) -> str:
     return f"{value:+.2f}".replace("-", "−")
 
 
-def _estimate_html(estimate: Estimate | None, name: str) -> str:
+def _estimate_html(estimate: Estimate | CalibrationError | None, name: str) -> str:
     if estimate is None:
         return "–"
+    if isinstance(estimate, CalibrationError):
+        value, low, high = (100 * figure for figure in astuple(estimate))
+        return f"{value:.1f} %<small>(chance {low:.0f}–{high:.0f})</small>"
     if name == "auc":
         return f"{estimate.value:.2f}<small>({estimate.low:.2f}–{estimate.high:.2f})</small>"
     value, low, high = (100 * figure for figure in (estimate.value, estimate.low, estimate.high))

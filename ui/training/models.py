@@ -92,7 +92,9 @@ def _show_model(
                 st.html(rows_html(card_rows(card)))
                 if card.quality:
                     st.caption(
-                        "Measured on held-out photos, by source; 95 % intervals in brackets."
+                        "Measured on held-out photos, by source; 95 % intervals in brackets. "
+                        "Chance: what the calibration error of exactly right probabilities would "
+                        "be, of as many photos."
                     )
                     st.table(quality_rows(card.quality))
 
