@@ -121,7 +121,7 @@ def assign_weights(model: keras.Model, weights: Weights) -> None:
 
 
 def start_weights(start: str, feature_layer: FeatureLayer = "block5_conv3") -> tuple[Weights, str]:
-    """The weights a training run starts from, and a sentence for the card saying what they are.
+    """The weights a training run starts from, and for the card what they are, the oldest first.
 
     The head starts at zero, except that ``bundled`` keeps its own where it was trained
     on the same ``feature_layer``. Raises ``TrainingError`` or ``WeightsError`` where the weights
@@ -129,9 +129,9 @@ def start_weights(start: str, feature_layer: FeatureLayer = "block5_conv3") -> t
     """
     if start == "bundled":
         weights, card = load_weights(BUNDLED_WEIGHTS)
-        origin = f"the bundled model {card.name} (sha256 {card.sha256}; from: {card.start})"
+        origin = f"{card.start}; then the model of sha256 {card.sha256}"
         if card.feature_layer == feature_layer:
-            return weights, f"{origin}, head included"
+            return weights, origin
     elif start == "imagenet":
         weights = _imagenet_base()
         origin = "VGG16 trained on ImageNet, as downloaded by keras.applications"

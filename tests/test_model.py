@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from cracklib import config
-from cracklib.architecture import convolution_names, weight_shapes
+from cracklib.architecture import HEAD, convolution_names, weight_shapes
+from cracklib.config import BUNDLED_WEIGHTS
 from cracklib.errors import TrainingError, WeightsError
 from cracklib.model import assign_weights, build_model, keras, read_weights, start_weights
+from cracklib.weights import read_card
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +97,17 @@ def test_failed_download_names_the_offline_starts(monkeypatch):
     monkeypatch.setattr(keras.applications, "VGG16", fail)
     with pytest.raises(TrainingError, match="--start hed or --start bundled"):
         start_weights("imagenet")
+
+
+def test_the_bundled_start_keeps_its_head_and_tells_where_it_came_from():
+    card = read_card(BUNDLED_WEIGHTS)
+    weights, origin = start_weights("bundled", card.feature_layer)
+    assert origin == f"{card.start}; then the model of sha256 {card.sha256}"
+    assert weights[f"{HEAD}/kernel"].any()
+    other = "block5_pool" if card.feature_layer == "block5_conv3" else "block5_conv3"
+    weights, of_another_layer = start_weights("bundled", other)
+    assert of_another_layer == f"{origin}; head of zeros"
+    assert not weights[f"{HEAD}/kernel"].any()
 
 
 def test_missing_bundled_weights(monkeypatch, tmp_path):
