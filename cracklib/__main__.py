@@ -41,9 +41,8 @@ from cracklib.types import Photo
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit status; argparse itself exits with 2 on wrong usage."""
     arguments = _parser().parse_args(argv)
-    if isinstance(
-        sys.stdout, io.TextIOWrapper
-    ):  # a photo's name need not be text that can be shown
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A photo's name need not be text that can be printed.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         status: int = arguments.command(arguments)
@@ -57,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        print(f"Can't use {error.filename} ({error.strerror}).", file=sys.stderr)
+        print(f"{error}. Give a path that is there and may be used.", file=sys.stderr)
         return 1
     return status
 

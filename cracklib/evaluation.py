@@ -144,10 +144,9 @@ def _evaluate_heatmaps(
                 f"{file.photo.name} is {inspection.photo.size} pixels (height, width), its mask "
                 f"{mask.size}. Give a mask of the photo's size."
             )
-        cracked = mask.pixels[..., 0] >= 128
-        brightest = int(mask.pixels.max())
-        if cracked.all() or (brightest and not cracked.any()):
-            what = "is white all over" if cracked.all() else f"is {brightest} where it is brightest"
+        cracked = mask.pixels.min(axis=2) >= 128
+        if cracked.all() or (mask.pixels.any() and not cracked.any()):
+            what = "is white all over" if cracked.all() else "has no white in it and is not black"
             raise PhotoError(
                 f"The mask of {file.photo.name} {what}. Give one that is 255 (white) where the "
                 "crack is and 0 (black, not transparent) everywhere else."

@@ -112,7 +112,7 @@ class HeatmapMetrics:
 
 
 def measure_classification(
-    labels: ArrayLike, probabilities: ArrayLike, threshold: float, seed: int = 0
+    labels: ArrayLike, probabilities: ArrayLike, threshold: float
 ) -> ClassificationMetrics:
     """All metrics of probabilities of a crack against labels (1 crack, 0 none), with intervals.
 
@@ -127,7 +127,7 @@ def measure_classification(
     The calibration error is equation 3 of Guo et al. 2017 (https://arxiv.org/abs/1706.04599) for
     the probability of a crack: 15 bins of equal width over [0, 1], in each the mean probability
     against the share of cracks. What it would be by chance is seen by drawing labels from the
-    probabilities, ``seed`` deciding which (consistency resampling, Bröcker and Smith 2007,
+    probabilities (consistency resampling, Bröcker and Smith 2007,
     https://doi.org/10.1175/WAF993.1). Raises ``ValueError`` for no photos or values out of range.
     """
     y, p = _checked(labels, probabilities)
@@ -153,7 +153,7 @@ def measure_classification(
         f1=f1,
         auc=_auc(y, p),
         false_alarm_rate=alarms,
-        calibration_error=_calibration_error(y, p, seed),
+        calibration_error=_calibration_error(y, p),
     )
 
 
@@ -172,9 +172,7 @@ def measure_by_source(
     }
 
 
-def measure_auc_gain(
-    labels: ArrayLike, before: ArrayLike, after: ArrayLike, seed: int = 0
-) -> Estimate | None:
+def measure_auc_gain(labels: ArrayLike, before: ArrayLike, after: ArrayLike) -> Estimate | None:
     """The AUC of the probabilities ``after`` less that of ``before``, with a 95 % interval.
 
     Both are of the same photos, and the interval is of the same resamples of them (the percentile
@@ -189,7 +187,7 @@ def measure_auc_gain(
     gains = np.concatenate(
         [
             _weighted_aucs(y, second, weights) - _weighted_aucs(y, first, weights)
-            for weights in _bootstrap(len(y), seed)
+            for weights in _bootstrap(len(y))
         ]
     )
     low, high = np.nanquantile(gains, (0.025, 0.975))
@@ -273,9 +271,9 @@ def _counts_by_threshold(
     return np.concatenate([[0], tp]), np.concatenate([[0], fp])
 
 
-def _bootstrap(photos: int, seed: int) -> Iterator[_Doubles]:
+def _bootstrap(photos: int) -> Iterator[_Doubles]:
     """How often each photo counts in each resample: float64 (some of the resamples, photos)."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     even = np.full(photos, 1 / photos)
     for rows in _chunks(photos):
         yield rng.multinomial(photos, even, rows).astype(float)
@@ -333,7 +331,7 @@ def _weighted_aucs(y: NDArray[np.bool_], p: _Doubles, weights: _Doubles) -> _Dou
     return aucs
 
 
-def _calibration_error(y: NDArray[np.bool_], p: _Doubles, seed: int) -> CalibrationError:
+def _calibration_error(y: NDArray[np.bool_], p: _Doubles) -> CalibrationError:
     """See ``measure_classification``."""
     in_bin = _calibration_bins(p)[:, None] == np.arange(CALIBRATION_BINS)
 
@@ -342,7 +340,7 @@ def _calibration_error(y: NDArray[np.bool_], p: _Doubles, seed: int) -> Calibrat
         gaps: _Doubles = np.abs((labels - p) @ in_bin).sum(axis=-1) / len(p)
         return gaps
 
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     drawn = [errors(rng.random((rows, len(p))) < p) for rows in _chunks(len(p))]
     low, high = np.quantile(np.concatenate(drawn), (0.025, 0.975))
     return CalibrationError(float(errors(y)), float(low), float(high))

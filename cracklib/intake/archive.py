@@ -20,6 +20,7 @@ _LITTER = {"__MACOSX", "Thumbs.db", "desktop.ini"}
 _MAX_TABLE_BYTES = 512 * config.MAX_ZIP_ENTRIES
 _CHUNK_BYTES = 2**20
 _MAX_MARK_LETTERS = 2
+"""Of names like 1, y and ok, which may mean something else."""
 
 
 def zip_folders(file: BinaryIO) -> dict[str, Verdict | None]:
