@@ -168,3 +168,7 @@ def test_faithfulness_is_that_of_the_looks_at_the_whole(app):
     found = app.session_state["faithfulness"].found
     assert found.deletion[0] == pytest.approx(whole.probability, abs=0.01)
     assert any("without the search" in caption.value for caption in app.caption)
+
+    app.button_group(key="scan").set_value("Off").run()
+    assert app.get("arrow_vega_lite_chart") or app.get("vega_lite_chart")
+    assert not any("without the search" in caption.value for caption in app.caption)

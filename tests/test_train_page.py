@@ -216,6 +216,22 @@ def test_who_comes_back_is_told_how_it_stands(ready):
     assert "**model 1** could not be trained" in texts(ready)
 
 
+def test_of_a_model_that_was_deleted_it_is_not_said_that_it_is_kept(ready, compared):
+    for how_often in (1, 2):
+        ready.text_input(key=f"training-name-{how_often - 1}").set_value("north wall").run()
+        click(ready, "Start training")
+        job = all_jobs()[-1]
+        for signal, stage in (("train", "training"), ("finish", "done")):
+            go_on(job, signal, stage)
+        ready.run()
+        if how_often == 1:
+            ready.button(key="delete-north wall").click().run()
+            assert "Its model was deleted since." in texts(ready)
+            assert "is kept" not in texts(ready)
+    assert compared[-1] == "north wall"
+    assert not [box for box in ready.selectbox if box.label == "Model compared"]
+
+
 def test_stopped_half_way_its_model_is_kept(ready, compared):
     job = start(ready)
     go_on(job, "train", "training")
@@ -311,7 +327,19 @@ def test_a_name_that_cannot_be_used_starts_nothing(ready):
     assert r"\.\./secret" in ready.error[0].value, "shown as text"
     assert all_jobs() == []
     ready.text_input(key="training-name-0").set_value("bricks").run()
+    assert not ready.error
     start(ready)
+
+
+def test_who_deleted_all_elsewhere_is_told_so(ready):
+    token = ready.session_state["_token"]
+    own_folder.end_session(store().open(token))
+    click(ready, "Start training")
+    # In the browser the settings alone run anew, and show it.
+    assert ready.session_state[f"training-problem-{token}"].startswith("What you kept here is gone")
+    assert all_jobs() == []
+    bring_photos(ready)
+    assert not ready.error
 
 
 def test_the_time_it_takes_is_said_before(ready):

@@ -122,12 +122,18 @@ def test_a_practice_set_is_split_and_its_labels_can_be_corrected(app, folders):
     assert Counter(photo.label for photo in split.val) == {"crack": 2, "no_crack": 2}
 
     wrong, doubtful = [p for p in photos_in(folders) if p.label == "crack"][:2]
-    app.button_group(key=f"label-{wrong.digest[:16]}").set_value("no_crack").run()
+    app.button_group(key=f"label-{wrong.digest[:16]}-crack").set_value("no_crack").run()
     assert figures(app)["Cracked"] == "11"
     press(app, f"remove-{doubtful.digest[:16]}")
     assert figures(app)["Cracked"] == "10"
     assert labels_in(folders) == {"crack": 10, "no_crack": 13}
     assert doubtful not in app.session_state.split.train + app.session_state.split.val
+
+    another = next(p for p in photos_in(folders) if p.label == "crack")
+    photo_set(folders[0]).relabel(another.digest, "no_crack")  # as another tab does
+    app.run()
+    assert app.button_group(key=f"label-{another.digest[:16]}-no_crack").value == "no_crack"
+    photo_set(folders[0]).relabel(another.digest, "crack")
 
     app.button_group(key="gallery-filter").set_value("crack").run()
     assert len(app.get("image")) == 10
@@ -327,7 +333,7 @@ def test_adding_that_was_cut_short_goes_on_and_tells_of_no_duplicates(app, folde
     assert labels_in(folders) == {"crack": 9}
     assert [box.label for box in app.expander] == [
         "1 came twice and are kept once",
-        "The 9 photos and their labels",
+        "The photos and their labels (9)",
     ]
 
 

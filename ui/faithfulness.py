@@ -18,7 +18,7 @@ from ui.session import Result
 
 @dataclass(frozen=True, eq=False)
 class _Answer:
-    inspection: Inspection
+    looked_at: Inspection
     heat_map: str
     found: Faithfulness
 
@@ -38,11 +38,11 @@ def show_faithfulness(result: Result, inspector: Inspector) -> None:
         if heat_map := st.session_state.get("faithfulness_asked"):
             with errors_told(st.error), st.spinner("Asking the network …"):
                 found = _measure(result, inspector, heat_map)
-                st.session_state.faithfulness = _Answer(result.inspection, heat_map, found)
+                st.session_state.faithfulness = _Answer(_looked_at(result), heat_map, found)
             del st.session_state.faithfulness_asked
         answer = st.session_state.get("faithfulness")
-        if answer and answer.inspection is result.inspection:
-            _show(answer)
+        if answer and answer.looked_at is _looked_at(result):
+            _show(answer, searched=bool(result.inspection.whole))
 
 
 def _ask() -> None:
@@ -54,14 +54,18 @@ def _measure(result: Result, inspector: Inspector, heat_map: str) -> Faithfulnes
         return inspector.inspect(Photo(pixels)).probability
 
     height, width = result.pixels.shape[:2]
-    looked = result.inspection.whole or result.inspection
-    heat = fit_heat(looked.heat_of(heat_map), (height, width))
+    heat = fit_heat(_looked_at(result).heat_of(heat_map), (height, width))
     return measure_faithfulness(probability_of, result.pixels, heat)
 
 
-def _show(answer: _Answer) -> None:
+def _looked_at(result: Result) -> Inspection:
+    """What the looks at the whole found: a search would have to be made for every picture."""
+    return result.inspection.whole or result.inspection
+
+
+def _show(answer: _Answer, *, searched: bool) -> None:
     found = answer.found
-    if answer.inspection.whole:
+    if searched:
         st.caption(
             "Measured on the looks at the whole photo, without the search at full resolution."
         )

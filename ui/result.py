@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import PurePath
 from urllib.parse import urlencode
 
@@ -35,6 +36,9 @@ _HEAT_MAPS = {
 }
 """What each choice of heat is to ``cracklib``; the link has the choice as it is shown."""
 HEAT_MAP_NAMES = {heat_map: name for name, heat_map in _HEAT_MAPS.items()}
+_ABOUT_TO_CHANGE = re.compile(
+    r"(?<=[-<>~])(?=[-=>])|(?<=:)(?=//)|(?<=www)(?=\.)|(?<=@)", re.IGNORECASE
+)
 _TITLES = {"crack": "Crack found", "no_crack": "No crack found"}
 _CAPTIONS = {
     "crack": "Where the crack runs",
@@ -162,8 +166,10 @@ def _show_heat(result: Result) -> None:
         )
         with st.popover("Share", icon=":material/link:"):
             _show_link(result, chosen)
-        st.button("Reset view", icon=":material/restart_alt:", type="tertiary", on_click=_reset)
-    ignored = [key for key, text in asked.items() if not _says(text, chosen[key])]
+        st.button(
+            "Reset the controls", icon=":material/restart_alt:", type="tertiary", on_click=_reset
+        )
+    ignored = [key for key, text in asked.items() if not _is_choice(key, text)]
     if ignored:
         st.caption(f"The link's {' and '.join(ignored)} can't be used; the default is shown.")
 
@@ -172,11 +178,14 @@ def _reset() -> None:
     st.session_state.update(DEFAULTS)
 
 
-def _says(text: str, value: float | str) -> bool:
+def _is_choice(key: str, text: str) -> bool:
+    """Whether the control ``key`` can stand where a link says."""
+    if key in ("colormap", "heat"):
+        return text in (COLORMAPS if key == "colormap" else _HEAT_MAPS)
     try:
-        return float(text) == value
+        return 0 <= float(text) <= 1
     except ValueError:
-        return text == value
+        return False
 
 
 def _show_link(result: Result, chosen: dict[str, float | str]) -> None:
@@ -252,5 +261,9 @@ def _gradient(colormap: str) -> str:
 
 
 def plain(text: str) -> str:
-    """Text that Markdown shows as it is."""
-    return "".join(f"\\{c}" if c in r"\`*_{}[]()<>#+-.!|~$:" else c for c in text)
+    """Text that Markdown shows as it is.
+
+    Of what Streamlit makes links and arrows, whatever is escaped, the parts are kept apart.
+    """
+    apart = _ABOUT_TO_CHANGE.sub("\N{WORD JOINER}", text)
+    return "".join(f"\\{c}" if c in r"\`*_{}[]()<>#+-.!|~$:&" else c for c in apart)

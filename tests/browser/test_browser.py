@@ -59,6 +59,17 @@ def test_upload_and_both_downloads(app_url, open_page, photo_file, tmp_path):
     assert not changed[heatmap < 0.25].any()
 
 
+def test_a_name_is_shown_as_it_is(app_url, open_page, photo_file):
+    page = open_page(app_url)
+    wait_for_result(page, f"{FIRST}.jpg")
+    name = "www.example.com a@b.example -- x -> y &copy; **z**.png"
+    upload(page, {"name": name, "mimeType": "image/png", "buffer": photo_file.read_bytes()})
+    caption = page.locator(".st-key-result").get_by_test_id("stCaptionContainer").last
+    expect(caption).to_contain_text("www")
+    assert name in caption.inner_text().replace("\N{WORD JOINER}", "")
+    expect(caption.get_by_role("link")).to_have_count(0)
+
+
 def test_address_of_a_photo(app_url, open_page, photo_url):
     page = open_page(app_url)
     wait_for_result(page, f"{FIRST}.jpg")
@@ -92,8 +103,9 @@ def test_sliders_colormap_and_kind_of_heat_change_the_picture(app_url, open_page
     for setting in ("colormap=viridis", "heat=Class", "opacity=0.4", "threshold=0.2"):
         expect(page).to_have_url(re.compile(rf"[?&]{re.escape(setting)}\b"))
 
-    page.get_by_role("button", name="Reset view").click()
+    page.get_by_role("button", name="Reset the controls").click()
     wait_for_picture(page, seen[0])
+    expect(page.get_by_text("can't be used")).to_have_count(0)
 
 
 @pytest.mark.parametrize("source", ["sample", "url"])

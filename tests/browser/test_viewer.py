@@ -291,11 +291,16 @@ def test_the_ruler_gives_millimetres_and_a_row_goes_near(open_viewer):
     expect(zoom).to_have_text("1600 %")
     page.get_by_test_id("stDataFrame").click(position={"x": 15, "y": 52})
     expect(zoom).not_to_have_text("1600 %")
+    near = corner(page)
+    tool(page, "Fit").click()
+    fitted = corner(page)
+    assert fitted != near
 
     page.get_by_role("link", name="How it works").click()
     expect(page.get_by_role("heading", name="Limits")).to_be_visible()
     page.get_by_role("link", name="Inspect").click()
     wait_for_result(page, f"{FIRST}.jpg")
+    assert corner(page) == pytest.approx(fitted, abs=0.5)
     tool(page, "Ruler").click()
     page.mouse.click(x - 200, y)
     page.mouse.click(x, y)

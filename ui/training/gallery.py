@@ -63,14 +63,15 @@ def show_gallery(
 
 
 def _show_photo(photos: PhotoSet, photo: LabelledPhoto, notes: Sequence[str]) -> None:
-    key = f"label-{photo.digest[:16]}"
+    # Another tab may give it another label; a control goes on saying what it said.
+    key = f"label-{photo.digest[:16]}-{photo.label}"
     with st.container(gap="xxsmall", key=f"photo-{photo.digest[:16]}"):
         with errors_told(st.caption):
             st.image(_thumbnail(photos.path(photo)), width="stretch", alt=photo.name)
         with st.container(horizontal=True, wrap=False, vertical_alignment="center", gap=None):
             st.caption(" · ".join([*notes, plain(photo.name)]), width="stretch")
             st.button(
-                "",
+                f"Remove {plain(photo.name)}",
                 icon=":material/delete:",
                 type="tertiary",
                 help="Remove this photo",

@@ -49,7 +49,8 @@ def show_links(photos: PhotoSet | None) -> None:
             "Those without a label", [None, *KINDS], format_func=CHOICES.get, key="no-label"
         )
     if given.bad_lines:
-        with st.expander(f"{len(given.bad_lines):,} lines are left out"):
+        n_bad = len(given.bad_lines)
+        with st.expander("1 line is left out" if n_bad == 1 else f"{n_bad:,} lines are left out"):
             lines = [f"Line {number}: {plain(why)}" for number, why in given.bad_lines.items()]
             show_lines(lines)
     _show_download(photos, _labelled(given.links))
@@ -70,12 +71,12 @@ def _show_download(photos: PhotoSet | None, links: list[Link]) -> None:
             f"{n_wanted - n_missing:,} of {n_wanted:,} photos are here, {n_failed:,} failed."
         )
     elif n_wanted and not missing:
-        st.success(f"All {n_wanted:,} photos are here.")
+        st.success("The photo is here." if n_wanted == 1 else f"All {n_wanted:,} photos are here.")
     with st.container(horizontal=True):
         if missing:
             again = f"Try the {n_failed:,} again" if n_failed == n_missing else ""
             st.button(
-                again or f"Download {n_missing:,} photos",
+                again or f"Download {n_missing:,} {'photo' if n_missing == 1 else 'photos'}",
                 key="add-links",
                 type="primary",
                 on_click=_add_links,

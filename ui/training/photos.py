@@ -46,15 +46,15 @@ def show_photos(folder: SessionFolder | None) -> Split | None:
     held_out = {photo.digest for photo in split.val} if split else set()
     # Once there is a run, that is what the person comes for.
     with st.expander(
-        f"The {len(photos.photos):,} photos and their labels",
+        f"The photos and their labels ({len(photos.photos):,})",
         expanded=not jobs_of(folder),
         key="photos",
     ):
         show_gallery(photos, alike, held_out)
     with st.popover("Remove all photos", icon=":material/delete:"):
         st.markdown(
-            f"Remove all {len(photos.photos):,} photos? This can't be undone. Runs keep those that "
-            "they were trained on, until you delete everything of yours."
+            f"Remove all photos ({len(photos.photos):,})? This can't be undone. Runs keep those "
+            "that they were trained on, until you delete everything of yours."
         )
         st.button("Remove them", type="primary", key="remove-all", on_click=_clear, args=(photos,))
     return split

@@ -54,7 +54,8 @@ def show_runs(folder: SessionFolder) -> None:
     under_way = [run for run in runs if not run.has_ended()]
     shown = under_way or runs[-1:]
     st.fragment(_show_live, run_every=_POLL_S if under_way else None)(shown, under_way)
-    with_model = [run for run in runs if run.has_ended() and run.has_model()]
+    last_of_name = {run.out: run for run in runs}.values()
+    with_model = [run for run in last_of_name if run.has_ended() and run.has_model()]
     if with_model:
         show_comparison(folder, _choose_compared(with_model))
     for run in reversed(runs):
@@ -116,6 +117,8 @@ def _show_state(run: Job, progress: Progress) -> None:
             _show_buttons(run, progress)
         case "stopping":
             st.info("Stopping …", icon=":material/hourglass:")
+        case "finished" | "stopped" if progress.stage == "done" and not run.has_model():
+            st.info("Its model was deleted since.", icon=":material/delete:")
         case "finished":
             st.success(f"Finished. {_best(progress.epochs)}", icon=":material/check:")
         case "stopped" if run.has_model():

@@ -16,12 +16,13 @@ from typing import Any
 import streamlit as st
 
 from cracklib import jobs
+from cracklib.errors import CrackError
 from cracklib.intake.split import Split
 from cracklib.recipes import CHANGEABLE, RECIPES, Recipe, resolve_recipe
 from cracklib.store import SessionFolder
 from cracklib.timing import Speed, estimate_s
 from ui.errors import errors_told
-from ui.own_folder import store
+from ui.own_folder import own_folder, store
 from ui.result import plain
 from ui.training.photo_set import photo_set
 
@@ -47,7 +48,7 @@ _AUGMENTATIONS = {
 }
 _SESSION, _ARTICLE = RECIPES["session"], RECIPES["article"]
 _TIMEOUT_S = 600
-_FILLED, _PROBLEM = "training-filled", "training-problem"
+_FILLED = "training-filled"
 
 
 @st.fragment
@@ -63,6 +64,8 @@ def show_settings(folder: SessionFolder, split: Split) -> None:
         max_chars=40,
         width=320,
         persist_state="session",
+        on_change=_forget_problem,
+        args=(folder,),
     )
     left, right = st.columns(2, gap="medium")
     with left:
@@ -82,7 +85,7 @@ def show_settings(folder: SessionFolder, split: Split) -> None:
         on_click=_start,
         args=(folder, split, name_key),
     )
-    if problem := st.session_state.get(_PROBLEM):
+    if problem := st.session_state.get(_problem_key(folder)):
         st.error(plain(problem), icon=":material/error:")
     elif started:
         st.rerun()
@@ -272,9 +275,19 @@ def _time() -> dict[str, Speed]:
     return {name: Speed(**speed) for name, speed in json.loads(output).items()}
 
 
+def _problem_key(folder: SessionFolder) -> str:
+    return f"training-problem-{folder.token}"
+
+
+def _forget_problem(folder: SessionFolder) -> None:
+    st.session_state[_problem_key(folder)] = None
+
+
 def _start(folder: SessionFolder, split: Split, name_key: str) -> None:
-    st.session_state[_PROBLEM] = None
-    with errors_told(lambda message: st.session_state.update({_PROBLEM: message})):
+    _forget_problem(folder)
+    with errors_told(lambda message: st.session_state.update({_problem_key(folder): message})):
+        if own_folder(create=False) is None:
+            raise CrackError("What you kept here is gone: it was deleted, perhaps in another tab.")
         out = folder.model_path(st.session_state[name_key].strip())
         data = photo_set(folder).write_split(split)
         jobs.submit(folder, _arguments(data), out)

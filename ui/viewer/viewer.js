@@ -157,8 +157,10 @@ class Viewer {
   }
 
   lookAt(focus) {
-    if (!focus || focus.number === this.focusNumber) return;
-    this.focusNumber = focus.number;
+    // What was gone to before the page was left is not gone to again.
+    const last = this.focusNumber ?? focus?.number;
+    this.focusNumber = focus?.number ?? last ?? 0;
+    if (!focus || focus.number === last) return;
     const [x, y, width, height] = focus.box;
     const margin = 24 + 0.1 * Math.max(width, height);
     const { width: across, height: down } = this.size;
