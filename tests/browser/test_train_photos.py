@@ -180,7 +180,7 @@ def test_a_practice_set_can_be_corrected_at_phone_width(train_page):
     cracked.first.get_by_role("radio", name="Not cracked").click()
     expect(count_of(page, "Cracked")).to_have_text("39")
     expect(count_of(page, "Held out")).to_have_text("16")
-    cracked.first.get_by_role("button", name="delete").click()
+    cracked.first.get_by_role("button", name=re.compile("^Remove ")).click()
     expect(count_of(page, "Not cracked")).to_have_text("40")
     wait_until_idle(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
