@@ -341,7 +341,7 @@ def _decode_card(text: str, name: str) -> ModelCard:
         ArithmeticError,
         ValueError,
         TypeError,
-        LookupError,
+        KeyError,
         AttributeError,
         RecursionError,
     ) as error:
@@ -375,18 +375,18 @@ def _check_types(card: ModelCard) -> None:
             if name != "calibration_error"
         ),
     ]
-    finite = [card.temperature, card.trace_weight, card.heat_scale.low, card.heat_scale.high]
-    finite += [*card.activation_ranges.values()]
-    finite += [] if card.minutes is None else [card.minutes]
+    numbers += [card.temperature, card.trace_weight, card.heat_scale.low, card.heat_scale.high]
+    numbers += [*card.activation_ranges.values()]
+    numbers += [] if card.minutes is None else [card.minutes]
     if card.window_scale is not None:
-        finite += [card.window_scale.slope, card.window_scale.offset]
-        finite += [] if card.window_scale.deduction is None else [card.window_scale.deduction]
+        numbers += [card.window_scale.slope, card.window_scale.offset]
+        numbers += [] if card.window_scale.deduction is None else [card.window_scale.deduction]
     if card.surface_prior is not None:
-        finite += [card.surface_prior.offset, card.surface_prior.deduction]
+        numbers += [card.surface_prior.offset, card.surface_prior.deduction]
     if not (
         all(isinstance(text, str) for text in texts)
-        and all(isinstance(number, int | float) for number in [*numbers, *finite])
-        and all(map(math.isfinite, [*numbers, *finite]))
+        and all(isinstance(number, int | float) for number in numbers)
+        and all(map(math.isfinite, numbers))
         and isinstance(card.recipe, Mapping)
     ):
         raise TypeError("a text, number or table in it is something else")

@@ -65,7 +65,7 @@ def estimate_text(estimate: object, *, as_share: bool = True) -> str:
     return f"{100 * value:.1f}\N{NO-BREAK SPACE}% ({100 * low:.0f}{_UNBROKEN_DASH}{100 * high:.0f})"
 
 
-def calibration_text(error: object) -> str:
+def _calibration_text(error: object) -> str:
     """A card's calibration error in percent, with what it would be by chance, if the card says."""
     if not isinstance(error, Mapping):
         return NOTHING
@@ -176,7 +176,7 @@ def _heatmap_row(
 
 def _figure_text(name: str, figure: object) -> str:
     if name == "calibration_error":
-        return calibration_text(figure)
+        return _calibration_text(figure)
     return estimate_text(figure, as_share=name != "auc")
 
 
