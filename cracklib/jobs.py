@@ -222,7 +222,8 @@ def submit(session: SessionFolder, arguments: Sequence[str], out: Path) -> Job:
     """
     jobs = jobs_of(session)
     to_come = {job.out for job in jobs if not job.has_ended()}
-    check_free(session, out)
+    if out in to_come:
+        raise TrainingError(f"A run that writes '{out.stem}' is under way. Choose another name.")
     for abandoned in {job.out for job in jobs} - to_come - {out}:
         shutil.rmtree(abandoned.with_suffix(".run"), ignore_errors=True)
     session.check_room()
@@ -235,10 +236,12 @@ def submit(session: SessionFolder, arguments: Sequence[str], out: Path) -> Job:
     return Job(folder)
 
 
-def check_free(session: SessionFolder, out: Path) -> None:
-    """Raise ``TrainingError`` where a job of this session is still to write ``out``."""
-    if any(job.out == out and not job.has_ended() for job in jobs_of(session)):
-        raise TrainingError(f"A run that writes '{out.stem}' is under way. Choose another name.")
+def check_no_run(session: SessionFolder, out: Path) -> None:
+    """Raise ``TrainingError`` where a job of this session writes ``out``, or has: what is told of
+    its model would be told of any other that is put there.
+    """
+    if any(job.out == out for job in jobs_of(session)):
+        raise TrainingError(f"A run on this page is called '{out.stem}'. Choose another name.")
 
 
 def jobs_of(session: SessionFolder) -> list[Job]:

@@ -213,7 +213,10 @@ def _orientation(image: Image.Image) -> int:
 
 def _rgb_pixels(image: Image.Image) -> Pixels:
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        return np.repeat(_to_8_bits(np.asarray(image))[..., None], 3, axis=2)
+        grey = _to_8_bits(np.asarray(image))
+        if _white_is_zero(image):
+            grey = 255 - grey
+        return np.repeat(grey[..., None], 3, axis=2)
     if image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGB", image.size, "white")
@@ -228,6 +231,11 @@ def _rgb_pixels(image: Image.Image) -> Pixels:
         bottom = min(top + _STRIP_ROWS, height)
         pixels[top:bottom] = np.asarray(image.crop((0, top, width, bottom)))
     return pixels
+
+
+def _white_is_zero(image: Image.Image) -> bool:
+    """Whether a TIFF says so. Pillow minds it where grey has 8 bits, not where it is deeper."""
+    return getattr(image, "tag_v2", {}).get(ExifTags.Base.PhotometricInterpretation) == 0
 
 
 def _to_8_bits(grey: NDArray[np.generic]) -> NDArray[np.uint8]:

@@ -109,16 +109,17 @@ def test_a_model_is_uploaded_used_and_deleted(app, packed):
     assert not app.exception
 
 
-def test_an_upload_is_not_called_as_a_run_that_is_under_way(app, packed):
+def test_an_upload_is_not_called_as_a_run_of_the_session(app, packed):
     give(app, ("theirs.zip", packed))
     folder = app.session_state["folder"]
     job = submit(folder, ["--data", "photos"], folder.model_path("mine"))
     give(app, ("mine.zip", packed))
-    assert ["A run that writes 'mine' is under way" in error.value for error in app.error] == [True]
-    assert titles(app) == ["**Bundled model**", "**theirs**"]
+    assert ["A run on this page is called 'mine'" in error.value for error in app.error] == [True]
     job.cancel()
     give(app, ("mine.zip", packed))
-    assert titles(app) == ["**Bundled model**", "**theirs**", "**mine**"]
+    assert titles(app) == ["**Bundled model**", "**theirs**"]
+    give(app, ("mine.zip", packed), name="ours")
+    assert titles(app) == ["**Bundled model**", "**theirs**", "**ours**"]
 
 
 def test_what_became_a_model_is_not_kept_as_an_upload(app, packed, monkeypatch):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import ExifTags, Image
 
 from cracklib import config
 from cracklib.errors import PhotoError
@@ -244,6 +244,12 @@ def test_16_bit_grey_fills_8_bits(kind):
     pixels = decode_photo(file_of(deep, kind)).pixels
     assert [int(pixels[0, column, 1]) for column in (0, 10, 20, 30)] == [255, 128, 1, 0]
     assert np.all(pixels == pixels[..., :1])
+
+
+def test_16_bit_grey_may_have_white_at_zero():
+    image = Image.fromarray(np.full((40, 40), 257, np.uint16))
+    data = file_of(image, "TIFF", tiffinfo={ExifTags.Base.PhotometricInterpretation: 0})
+    assert np.all(decode_photo(data).pixels == 254)
 
 
 def test_big_endian_16_bit_grey_fills_8_bits():

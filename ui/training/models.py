@@ -7,7 +7,7 @@ from pathlib import Path
 import streamlit as st
 
 from cracklib.config import weights_path
-from cracklib.jobs import check_free
+from cracklib.jobs import check_no_run
 from cracklib.store import SessionFolder
 from cracklib.weights import pack_model, read_card, unpack_upload
 from ui.card import card_rows, rows_html, summary
@@ -128,7 +128,7 @@ def _upload(n_added: int) -> None:
         encoded, card_text = unpack_upload([(file.name, file.getvalue()) for file in files])
         name = name or Path(files[0].name).stem
         folder = own_folder()
-        check_free(folder, folder.model_path(name))
+        check_no_run(folder, folder.model_path(name))
         folder.add_model(name, encoded, card_text)
         let_go(files)
         st.session_state.models_added += 1
