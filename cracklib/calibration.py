@@ -57,10 +57,10 @@ OTHERS_ALARM_AT_MOST = 0.02
 MARGIN = 0.01
 """So that no engine's rounding calls the highest of them cracked."""
 MAX_OFFSET = 3.0
-TRACE_WEIGHT = 0.8
+TRACE_WEIGHT = 0.5
 """Of how much the places that look most like a crack stand out (``refine.prominence``). With a
-source left out of all training more would be better; the bundled weights know theirs, and with 1
-tiles fall below what they are held to (weights/DIARY.md).
+source left out of all training more would be better; the bundled weights know theirs, and with
+more tiles fall below what they are held to (weights/DIARY.md).
 """
 RANGE_PHOTOS = 64
 """So many photos, of all sources and labels, tell how large activations get."""

@@ -42,7 +42,7 @@ class CheckPicture:
     def name(self) -> str:
         """What to call the picture; no two share a name."""
         name = f"{self.wall} wall {self.number + 1}"
-        return f"{name} with a {self.crack} crack" if self.cracked else name
+        return f"{name}, {self.crack} crack" if self.cracked else name
 
     def render(self) -> Photo:
         """The picture, 224x224; always the same, in some 30 ms."""
@@ -72,4 +72,4 @@ def check_pictures(numbers: range) -> tuple[CheckPicture, ...]:
 
 
 CHECK_SET: tuple[CheckPicture, ...] = check_pictures(range(len(_COMBINATIONS)))
-"""48 pictures, half of them cracked."""
+"""60 pictures, half of them cracked."""

@@ -21,7 +21,7 @@ from scipy.spatial import Voronoi, cKDTree
 
 from cracklib.types import FloatArray, Pixels
 
-CrackKind = Literal["single", "branching", "stepped", "map"]
+CrackKind = Literal["single", "branching", "stepped", "map", "opened"]
 CRACK_KINDS: tuple[CrackKind, ...] = get_args(CrackKind)
 
 WallKind = Literal["plaster", "concrete", "brick", "stone", "tile", "planks"]
@@ -54,13 +54,18 @@ def render_crack(
 ) -> tuple[Pixels, NDArray[np.bool_]]:
     """Draw a crack on a photo.
 
-    ``width_px`` is the widest opening, in pixels of a photo 224 px on its shorter side (drawn from
-    0.7 to 25, mostly narrow, if not given). Returns uint8 RGB of the photo's size and the mask,
-    bool (height, width), of the pixels the crack covers by at least a third.
+    ``kind`` is drawn if not given; "opened" is a joint that has come open, a short dark gap along
+    bricks or stones. ``width_px`` is the widest opening, in pixels of a photo 224 px on its shorter
+    side (drawn from 0.7 to 25, mostly narrow, if not given; of "opened" from 1.5 to 9). Returns
+    uint8 RGB of the photo's size and the mask, bool (height, width), of the pixels the crack covers
+    by at least a third.
     """
     size = pixels.shape[:2]
-    kind = kind or CRACK_KINDS[rng.choice(len(CRACK_KINDS), p=(0.32, 0.26, 0.3, 0.12))]
-    if width_px is None:
+    kind = kind or CRACK_KINDS[rng.choice(len(CRACK_KINDS), p=(0.24, 0.19, 0.23, 0.09, 0.25))]
+    opened = kind == "opened"
+    if width_px is None and opened:
+        width_px = float(np.exp(rng.uniform(np.log(1.5), np.log(9))))
+    elif width_px is None:
         width_px = float(np.exp(np.log(0.7) + np.log(36) * rng.beta(1.1, 1.4)))
         width_px *= 0.5 if kind == "map" else 1.0
     width = max(width_px, 0.5) * min(size) / _REFERENCE_PX
@@ -72,8 +77,9 @@ def render_crack(
     )
     if rng.random() < 0.3:
         coverage *= _smooth_step(_noise(rng, size, min(size) / 4), -1.0, -0.4)
-    light = rng.random() < 0.08
-    chipped = _chip(pixels, coverage, rng, width) if rng.random() < 0.4 else pixels
+    light = rng.random() < (0.0 if opened else 0.08)
+    chips = rng.random() < (0.1 if opened else 0.4)
+    chipped = _chip(pixels, coverage, rng, width) if chips else pixels
     return _engrave(chipped, coverage, rng, width, light=light), coverage >= 1 / 3
 
 
@@ -250,11 +256,15 @@ def _crack_strokes(
     towards = rng.uniform(0.25, 0.75, 2) * (breadth, height) - start
     angle = np.arctan2(towards[1], towards[0]) + rng.normal(0, 0.3)
     length = max(12 * width, (1.5 if across else rng.uniform(0.3, 1.2)) * side)
+    if kind == "opened":
+        length = max(6 * width, rng.uniform(0.12, 0.6) * side)
     # Wide cracks look straighter: their edges can't follow every grain.
     calm = 1 / (1 + 15 * width / side)
     end = start + length * np.array([np.cos(angle), np.sin(angle)])
     course = rng.random()
-    if kind == "stepped" and course < 0.15:
+    if kind == "opened":
+        points = _weakest_path(rng, pixels, start, end, rng.uniform(3.0, 5.0), width, edges=True)
+    elif kind == "stepped" and course < 0.15:
         points = _staircase(rng, start, end, pitch=rng.uniform(0.06, 0.22) * side)
     elif kind == "stepped" and course < 0.65:
         points = _weakest_path(rng, pixels, start, end, rng.uniform(2.0, 3.5), width, edges=True)
@@ -303,8 +313,8 @@ def _weakest_path(
 
     ``pull`` is how much a line, a joint above all, draws the crack to it; 0 is not at all.
     ``leg_px`` is the shortest piece that keeps its direction. With ``edges`` the weak places are
-    the borders of bricks, tiles and stones, where they come away from their mortar, and the way
-    keeps to them closely.
+    the borders of bricks, tiles and stones, where they come away from their mortar: the way keeps
+    to them closely, from the strongest near ``start`` to the strongest near ``end``.
     """
     height, breadth = pixels.shape[:2]
     step_px = max(height, breadth) / (144 if edges else 72)
@@ -334,10 +344,15 @@ def _weakest_path(
     graph = coo_array((weights, (a, b)), shape=(number.size, number.size)).tocsr()
 
     inside = np.array([columns - 1, rows - 1])
-    first, last = (
-        number[tuple(np.clip(np.rint(point / step_px), 0, inside).astype(int)[::-1])]
-        for point in (start, end)
-    )
+
+    def _node_near(place: NDArray[np.float64]) -> int:
+        x, y = np.clip(np.rint(place), 0, inside).astype(int)
+        if not edges:
+            return int(number[y, x])
+        near = slice(max(0, y - 9), y + 10), slice(max(0, x - 9), x + 10)
+        return int(number[near].ravel()[lines[near].argmax()])
+
+    first, last = (_node_near(point / step_px) for point in (start, end))
     _, previous = dijkstra(graph, directed=False, indices=first, return_predecessors=True)
     path = [int(last)]
     while path[-1] != first:

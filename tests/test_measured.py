@@ -35,7 +35,7 @@ RENDERED = MeasuredRendered(
     tuple(
         RenderedPhoto(picture, probability)
         for picture, probability in zip(
-            check_pictures(range(3, 6)), (0.6, 0.9, 0.8, 0.3, 0.1, 0.2), strict=True
+            check_pictures(range(4, 7)), (0.6, 0.9, 0.8, 0.3, 0.1, 0.2), strict=True
         )
     ),
 )

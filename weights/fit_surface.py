@@ -5,7 +5,7 @@ and their card again, whose ``surface_prior`` rests on it. FOLDER is the one tha
 ``collect_surfaces.py`` made: the surfaces are its ``train``, but for ``texture``, most of which is
 no wall; what is none is ``everyday`` in it, and ``portraits``. Of the surfaces in ``val`` no more
 than a twentieth of any source is told as none. To be run again whenever block 4 of the bundled
-weights was trained, after ``fit_tracer.py``. Seven minutes.
+weights was trained, after ``fit_tracer.py``. Seven to twenty minutes.
 """
 
 import sys
