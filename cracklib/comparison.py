@@ -262,11 +262,15 @@ def save_comparison(comparison: Comparison, folder: Path) -> None:
 
 
 def load_comparison(folder: Path) -> Comparison | None:
-    """What ``save_comparison`` wrote in ``folder``; None where there is nothing of use."""
+    """What ``save_comparison`` wrote in ``folder``; None where there is nothing of use, for one on
+    another release's check set can't be shown.
+    """
     try:
-        return _from_dict(json.loads((folder / FILE_NAME).read_text(encoding="utf-8")))
+        found = _from_dict(json.loads((folder / FILE_NAME).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, KeyError):
         return None
+    of_this = [photo.name for photo in found.check] == [picture.name for picture in CHECK_SET]
+    return found if of_this else None
 
 
 def _from_dict(values: dict[str, Any]) -> Comparison:

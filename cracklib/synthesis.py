@@ -35,6 +35,8 @@ Size = tuple[int, int]
 _SUPERSAMPLING = 4
 _REFERENCE_PX = 224
 """Widths are given for a photo of this side and grow with the photo."""
+_NEAR_CELLS = 9
+"""How far from its drawn ends a crack along edges may begin and end, in cells of its search."""
 _DONOR_PX = 512
 """The longer side that a donor is reduced to: enough, and OpenCV can take a median over a third."""
 
@@ -345,14 +347,14 @@ def _weakest_path(
 
     inside = np.array([columns - 1, rows - 1])
 
-    def _node_near(place: NDArray[np.float64]) -> int:
+    def node_near(place: NDArray[np.float64]) -> int:
         x, y = np.clip(np.rint(place), 0, inside).astype(int)
         if not edges:
             return int(number[y, x])
-        near = slice(max(0, y - 9), y + 10), slice(max(0, x - 9), x + 10)
+        near = tuple(slice(max(0, at - _NEAR_CELLS), at + _NEAR_CELLS + 1) for at in (y, x))
         return int(number[near].ravel()[lines[near].argmax()])
 
-    first, last = (_node_near(point / step_px) for point in (start, end))
+    first, last = (node_near(point / step_px) for point in (start, end))
     _, previous = dijkstra(graph, directed=False, indices=first, return_predecessors=True)
     path = [int(last)]
     while path[-1] != first:

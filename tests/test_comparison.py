@@ -195,6 +195,8 @@ class TestCompare:
         assert [path.name for path in folder.iterdir()] == [FILE_NAME]
         save_comparison(replace(found, unreadable=("x",)), folder)
         assert load_comparison(folder).unreadable == ("x",)
+        save_comparison(replace(found, check=found.check[:1]), folder)
+        assert load_comparison(folder) is None
 
     @pytest.mark.parametrize("text", ["", "[]", "{}", json.dumps({"current": 1, "new": 2})])
     def test_a_damaged_file_is_as_good_as_none(self, tmp_path, text):
