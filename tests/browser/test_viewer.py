@@ -293,6 +293,7 @@ def test_the_ruler_gives_millimetres_and_a_row_goes_near(open_viewer):
     expect(zoom).not_to_have_text("1600 %")
     near = corner(page)
     tool(page, "Fit").click()
+    expect(page.locator(".viewer .stage.near")).to_have_count(0)
     fitted = corner(page)
     assert fitted != near
 
