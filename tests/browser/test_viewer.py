@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from playwright.sync_api import expect
 
-from cracklib.photo import decode_photo, read_photo
+from cracklib.photo import decode_photo, encode_png, read_photo
 from cracklib.samples import SAMPLES
+from cracklib.synthesis import render_crack, render_wall
 from tests.browser.running import picture, wait_for_other_picture, wait_for_result, wait_until_idle
 
 pytestmark = pytest.mark.browser
@@ -266,7 +267,7 @@ def test_keys_move_and_enlarge(open_viewer):
     )
 
 
-def test_the_ruler_gives_millimetres_and_a_row_goes_near(open_viewer):
+def test_the_ruler_gives_millimetres_and_a_row_goes_to_its_crack(open_viewer):
     page = open_viewer()
     tool(page, "Ruler").click()
     x, y = middle(page)
@@ -290,12 +291,10 @@ def test_the_ruler_gives_millimetres_and_a_row_goes_near(open_viewer):
         page.keyboard.press("+")
     expect(zoom).to_have_text("1600 %")
     page.get_by_test_id("stDataFrame").click(position={"x": 15, "y": 52})
-    expect(zoom).not_to_have_text("1600 %")
-    near = corner(page)
-    tool(page, "Fit").click()
     expect(page.locator(".viewer .stage.near")).to_have_count(0)
     fitted = corner(page)
-    assert fitted != near
+    tool(page, "Fit").click()
+    assert corner(page) == fitted, "a crack across the photo shows all of it, no smaller"
 
     page.get_by_role("link", name="How it works").click()
     expect(page.get_by_role("heading", name="Limits")).to_be_visible()
@@ -306,6 +305,22 @@ def test_the_ruler_gives_millimetres_and_a_row_goes_near(open_viewer):
     page.mouse.click(x - 200, y)
     page.mouse.click(x, y)
     expect(page.locator(".viewer .hint")).to_contain_text(" mm")
+
+
+def test_a_row_goes_near_to_a_short_crack(open_viewer, tmp_path):
+    rng = np.random.default_rng(1)
+    wall = render_wall(rng, (720, 960), "concrete")
+    wall[240:480, 320:640], _ = render_crack(wall[240:480, 320:640], rng, "single", 4.0)
+    photo = tmp_path / "short.png"
+    photo.write_bytes(encode_png(wall))
+    page = open_viewer()
+    page.locator('input[type="file"]').set_input_files(photo)
+    wait_for_result(page, "short.png")
+    fitted = corner(page)
+    page.get_by_text("Measure the cracks").click()
+    page.get_by_test_id("stDataFrame").click(position={"x": 15, "y": 52})
+    expect(page.locator(".viewer .stage.near")).to_be_visible()
+    assert corner(page)[2] > 1.5 * fitted[2]
 
 
 def test_fingers_on_a_phone(open_viewer):

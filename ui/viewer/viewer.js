@@ -165,7 +165,7 @@ class Viewer {
     const margin = 24 + 0.1 * Math.max(width, height);
     const { width: across, height: down } = this.size;
     const scale = Math.min(across / (width + 2 * margin), down / (height + 2 * margin));
-    this.moveTo(x + width / 2, y + height / 2, scale);
+    this.moveTo(x + width / 2, y + height / 2, Math.max(scale, this.fitScale));
   }
 
   fail(error) {
