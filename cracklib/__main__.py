@@ -110,7 +110,7 @@ def measure(arguments: argparse.Namespace) -> int:
     for path, to_values in ((arguments.geojson, to_geojson), (arguments.coco, to_coco)):
         if path:
             values = to_values(regions, photo.name, photo.size, scale, inspection.doubts)
-            _write_text(path, _to_json(values))
+            _write_text(path, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
     return 0
 
 
@@ -244,6 +244,7 @@ def _find_photos(folder: Path, out: Path | None) -> list[Path]:
         path
         for path in folder.rglob("*")
         if path.suffix.lower() in PHOTO_SUFFIXES
+        and path.is_file()
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
         and not (out and _OVERLAY.fullmatch(path.name) and path.parent.resolve() == out.resolve())
     )
@@ -273,10 +274,6 @@ def _write_overlay(inspection: Inspection, arguments: argparse.Namespace) -> Pat
             "Give --out a folder that can be written to."
         ) from error
     return path
-
-
-def _to_json(values: dict[str, Any]) -> str:
-    return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -63,7 +63,7 @@ source left out of all training more would be better; the bundled weights know t
 more tiles fall below what they are held to (weights/DIARY.md).
 """
 RANGE_PHOTOS = 64
-"""So many photos, of all sources and labels, tell how large activations get."""
+"""So many photos, evenly taken of all, tell how large activations get."""
 CLEAN_QUANTILE = 0.5
 CRACK_QUANTILE = 0.99
 """Heat 0 is this quantile of the evidence over uncracked photos, heat 1 this one over cracked."""

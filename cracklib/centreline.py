@@ -86,8 +86,6 @@ def trace_centreline(mask: Mask) -> Centreline:
         if free_start:
             points = _reach_edge(points[::-1], padded, half_widths[path[0]])[::-1]
         points = resample(points)
-        if len(points) < 2:
-            continue
         # The distance is to the centre of the first pixel outside, half a pixel past the edge.
         to_edge = sample(distance, points + 0.5) - 0.5
         # The padding of 1 and the pixel's centre at 0.5 leave half a pixel.
@@ -233,6 +231,6 @@ def _reach_edge(points: Points, mask: Mask, half_width: float) -> Points:
     towards /= max(np.hypot(*towards), 1e-9)
     reach = np.arange(0.25, 2 * half_width + 3, 0.25)
     beyond = points[-1] + reach[:, None] * towards
-    inside = sample(mask.astype(np.float32), beyond + 0.5) >= 0.5
+    inside = sample(mask, beyond + 0.5) >= 0.5
     count = len(reach) if inside.all() else int(np.argmin(inside))
     return np.concatenate([points, beyond[count - 1 : count]]) if count else points

@@ -13,12 +13,7 @@ import numpy as np
 from cracklib.architecture import HEAD, STRIDE
 from cracklib.cam import class_activation_map, class_maps, measure_windows, strongest_window
 from cracklib.config import TRACERS, WINDOW_CELLS, engine_name, weights_path
-from cracklib.engines import (
-    Engine,
-    build_engine,
-    computes_in_8_bits,
-    openvino_engine,
-)
+from cracklib.engines import Engine, build_engine, computes_in_8_bits, openvino_engine
 from cracklib.refine import prominence
 from cracklib.surface import SurfaceReadout, find_readout
 from cracklib.tracer import ALL_BLOCKS, Tracer, read_tracer, to_trace
@@ -30,8 +25,7 @@ class Classifier:
     """An engine, the head's weights, and the card that says how to read the logits.
 
     With ``surface`` looks tell known surfaces from anything else. ``build_search_engine`` is called
-    when a photo is first searched. ``forward_passes`` counts the photos that went through the
-    network.
+    when a photo is first searched. ``forward_passes`` counts the calls of ``look``.
     """
 
     def __init__(
@@ -67,31 +61,29 @@ class Classifier:
         self.forward_passes += 1
         return look_at(photo, self._engine, self._head, self._surface, self.card.temperature)
 
-    def probability(
-        self,
-        look: Look,
-        *,
-        in_windows: bool = False,
-    ) -> float:
+    def probability(self, look: Look, *, in_windows: bool = False) -> float:
         """The calibrated probability of a crack, from what a look at a photo saw.
 
         That is the softmax of the logits divided by the card's temperature (Guo et al. 2017,
         equation 9, https://arxiv.org/abs/1706.04599); for two classes, the sigmoid of their
         difference, which is the mean of the class activation map. With ``in_windows`` the strongest
         window counts instead of the whole, read as the card's ``window_scale`` says; a card without
-        one raises ``ValueError``. What looks most like a crack counts as its ``trace_weight`` says,
-        and where it is told whether the photo shows a known surface, its ``surface_prior`` is
-        applied, if it has one.
+        one raises ``ValueError``. What looks most like a crack counts as its ``trace_weight`` says.
+        Its ``surface_prior``, if it has one, takes a photo for a known surface unless it is told
+        that it is not.
         """
-        prior = self.card.surface_prior if look.known_surface is not None else None
+        prior = self.card.surface_prior
         if in_windows:
-            log_odds = self._window_log_odds(look.evidence)
+            scale = self.card.window_scale
+            if scale is None:
+                raise ValueError("these weights have no window_scale")
+            log_odds = scale.slope * strongest_window(look.evidence, WINDOW_CELLS) + scale.offset
         else:
             log_odds = float(look.evidence.mean(dtype=np.float64))
             log_odds += prior.offset if prior else 0.0
         if look.likeness is not None and self.card.trace_weight:
             log_odds += self.card.trace_weight * prominence(look.likeness)
-        if prior and not look.known_surface:
+        if prior and look.known_surface is False:
             log_odds -= prior.deduction
         return float(np.exp(-np.logaddexp(0.0, -log_odds)))
 
@@ -103,16 +95,6 @@ class Classifier:
     def release_memory(self) -> None:
         """Give back what a photo larger than usual made the engine of a search allocate."""
         (self._for_search or self)._engine.release_memory()
-
-    def _window_log_odds(self, evidence: FloatArray) -> float:
-        """What the strongest window of a large photo's class activation map says, in log-odds.
-
-        Raises ``ValueError`` where the card has no ``window_scale``.
-        """
-        scale = self.card.window_scale
-        if scale is None:
-            raise ValueError("these weights have no window_scale")
-        return scale.slope * strongest_window(evidence, WINDOW_CELLS) + scale.offset
 
     def allowance(self, evidence: FloatArray, cells_once: int) -> float:
         """What chance may add to the strongest window of a map, in log-odds; 0 or more.

@@ -7,7 +7,7 @@ CRACKLIB_WEIGHTS        weights file to serve instead of the bundled one.
 CRACKLIB_ALLOWED_HOSTS  comma-separated host names that may be downloaded from although their
                         address is not public (an intranet, a test server).
 CRACKLIB_STORE          folder for the private folders of sessions, instead of one beside the other
-                        temporary files. It belongs to this program alone.
+                        temporary files. It must belong to the account that the server runs under.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ TRACERS = WEIGHTS_DIR / "tracer.safetensors", WEIGHTS_DIR / "early_tracer.safete
 
 def engine_name() -> str:
     """Name of the inference engine asked for, in lower case."""
-    return os.environ.get("CRACKLIB_ENGINE", "openvino").strip().lower()
+    return (os.environ.get("CRACKLIB_ENGINE") or "openvino").strip().lower()
 
 
 def weights_path() -> Path:

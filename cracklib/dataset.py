@@ -99,7 +99,9 @@ def _find_photos(folder: Path) -> list[Path]:
     photos = sorted(
         path
         for path in folder.iterdir()
-        if path.suffix.lower() in PHOTO_SUFFIXES and not path.name.startswith(".")
+        if path.suffix.lower() in PHOTO_SUFFIXES
+        and not path.name.startswith(".")
+        and path.is_file()
     )
     if not photos:
         raise DatasetError(

@@ -75,7 +75,7 @@ def blur(grey: FloatArray) -> float:
 
     Crété et al. 2007 (https://doi.org/10.1117/12.702790): of the differences between neighbours,
     the share that a mean over 5 pixels leaves, in rows or columns, whichever is more. 0 for a
-    photo that has none. Over the paper's 11, lines a few pixels apart hide a blur.
+    photo that has none. Over 9, as in the paper, or more, lines a few pixels apart hide a blur.
     """
     left = []
     for axis, window in ((0, (1, 5)), (1, (5, 1))):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -48,24 +48,8 @@ class Evaluation:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        results: dict[str, Mapping[str, ClassificationMetrics | HeatmapMetrics]]
-        photos: dict[str, Any] = {}
-        if self.verdicts:
-            results = {"verdicts": self.verdicts}
-            photos = {"probabilities": self.probabilities}
-        else:
-            results = {"heatmaps": self.heatmaps, "refined": self.refined}
-        return {
-            "model": self.model,
-            "sha256": self.sha256,
-            "verdict_threshold": self.verdict_threshold,
-            **{
-                kind: {source: metrics.to_dict() for source, metrics in by_source.items()}
-                for kind, by_source in results.items()
-            },
-            **photos,
-            "unreadable": list(self.unreadable),
-        }
+        left_out = ("heatmaps", "refined") if self.verdicts else ("verdicts", "probabilities")
+        return {name: value for name, value in asdict(self).items() if name not in left_out}
 
     def __str__(self) -> str:
         if self.verdicts:

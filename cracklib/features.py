@@ -100,6 +100,8 @@ class FeatureCache:
 
         Raises ``PhotoError``, and for want of disk ``TrainingError`` or ``OSError``.
         """
+        if self._features is not None:
+            return
         count = len(self.views)
         input_shape = (count, self._side_px, self._side_px, 3)
         shape = self._prefix.compute_output_shape(input_shape)
@@ -169,8 +171,7 @@ def look_at_views(
     Raises ``PhotoError`` and ``TrainingError``.
     """
     for made in _make_ahead(views, side_px):
-        pictures = np.stack([pixels for pixels, _ in made])
-        cells = np.stack([marked for _, marked in made])
+        pictures, cells = map(np.stack, zip(*made, strict=True))
         yield network.predict_on_batch(preprocess_pixels(pictures)), cells
 
 

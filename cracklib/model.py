@@ -19,7 +19,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from cracklib.architecture import BLOCKS, FEATURES, HEAD, FeatureLayer, convolution_names
+from cracklib.architecture import BLOCKS, HEAD, FeatureLayer, convolution_names, weight_shapes
 from cracklib.config import BUNDLED_WEIGHTS, LABELS, STARTS
 from cracklib.errors import TrainingError
 from cracklib.tracer import EARLY_BLOCKS, OUTPUT, tracer_shapes
@@ -143,18 +143,11 @@ def start_weights(start: str, feature_layer: FeatureLayer = "block5_conv3") -> t
         )
     else:
         raise TrainingError(f"Unknown start '{start}'; choose one of {', '.join(STARTS)}.")
-    weights = weights | _head()
+    # Every photo starts at one half, and no random head disturbs the base.
+    for part in ("kernel", "bias"):
+        weights[f"{HEAD}/{part}"] = np.zeros(weight_shapes()[f"{HEAD}/{part}"], np.float32)
     check_shapes(weights, origin)
     return weights, f"{origin}; head of zeros"
-
-
-def _head() -> Weights:
-    """A head of zeros: every photo starts at one half, and no random head disturbs the base."""
-    outputs = len(LABELS)
-    return {
-        f"{HEAD}/kernel": np.zeros((FEATURES, outputs), np.float32),
-        f"{HEAD}/bias": np.zeros(outputs, np.float32),
-    }
 
 
 def _imagenet_base() -> Weights:

@@ -12,8 +12,8 @@ from cracklib.config import DEFAULT_COLORMAP, DEFAULT_OPACITY
 from cracklib.types import FloatArray, Pixels
 
 COLORMAPS: tuple[str, ...] = ("jet", "turbo", "viridis", "magma", "inferno", "cividis")
-"""Matplotlib names. All but jet are perceptually ordered; jet is what class activation maps are
-usually printed in."""
+"""Matplotlib names. All but jet and turbo are perceptually ordered; jet is what class activation
+maps are usually printed in."""
 
 
 @cache

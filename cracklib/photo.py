@@ -124,8 +124,8 @@ def looks_like_photo(data: bytes) -> bool:
 def encode_png(pixels: Pixels) -> bytes:
     """Encode RGB pixels as PNG, lossless.
 
-    Settings are OpenCV's own (run lengths, one filter): faster than zlib's lowest level, and as
-    small.
+    Settings are OpenCV's own (run lengths, one filter): twice as fast as zlib's lowest level, and
+    hardly larger.
     """
     return cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))[1].tobytes()
 
@@ -246,10 +246,12 @@ def _to_8_bits(grey: NDArray[np.generic]) -> NDArray[np.uint8]:
     """
     if grey.dtype.itemsize == 2:
         return ((grey.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    values = np.nan_to_num(grey.astype(np.float64), posinf=0, neginf=0).clip(min=0)
+    # In place: of 60 megapixels each copy would have half a gigabyte.
+    values = np.nan_to_num(grey.astype(np.float64), copy=False, posinf=0, neginf=0)
+    np.maximum(values, 0, out=values)
     peak = values.max()
-    white = next((white for white in (1, 255, 65535) if peak <= white), peak)
-    return np.rint(values * (255 / white)).astype(np.uint8)
+    values *= 255 / next((white for white in (1, 255, 65535) if peak <= white), peak)
+    return np.rint(values, out=values).astype(np.uint8)
 
 
 def _kind_of(data: bytes) -> str:

@@ -201,6 +201,7 @@ class Inspector:
         """
         if not scan.evidence:
             return inspection
+        inspection = inspection.whole or inspection  # a search goes on from the looks at the whole
         classifier, cells_once = self.classifier, inspection.heat.size
         evidence = [
             found - np.float32(classifier.allowance(found, cells_once)) for found in scan.evidence

@@ -27,9 +27,9 @@ def large_input_size(size: tuple[int, int]) -> tuple[int, int] | None:
     """Height and width that a photo of ``size`` is seen at if it is large, else None.
 
     Large is what has more than ``LARGE_PHOTO_PX`` on its longer side: at 288x288, thin cracks in it
-    could not be seen. The aspect ratio is kept, each side is a whole number of cells and at least
-    that of the usual input, and the area, unless the photo is a long strip, that of a square of
-    ``LARGE_INPUT_SIDE_PX``.
+    could not be seen. Each side is a whole number of cells and at least that of the usual input.
+    The aspect ratio is kept and the area is that of a square of ``LARGE_INPUT_SIDE_PX``, but for
+    long strips, which that makes less long.
     """
     if max(size) <= LARGE_PHOTO_PX:
         return None

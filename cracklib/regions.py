@@ -35,7 +35,8 @@ class CrackRegion:
     its points. ``mean_width_px`` and ``max_width_px`` leave out ends and junctions.
     ``orientation_deg`` is in [0, 180): 0 is level, 90 upright, 45 rises to the right; None where
     no direction prevails. ``branches`` counts the lines that leave the crack's own: 0 for a line
-    or a ring, 1 for a T. ``area_px`` is the mask's, ``share`` that of the photo's area in [0, 1].
+    or a ring, 1 for a T. ``area_px`` is that of the region, small gaps in
+    the mask closed, ``share`` that of the photo's area in [0, 1].
     ``evidence`` is the mean of the heat on the region, in [0, 1].
     """
 

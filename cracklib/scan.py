@@ -175,13 +175,9 @@ class Scan:
             cells = [-(-side // PIXELS_TO_A_CELL) for side in size]
             self.traces.append(np.zeros(cells, np.uint8))
         whole = self.traces[tile.scale]
-        (top, above), (left, before) = (
-            (
-                span.first * self._classifier.stride // PIXELS_TO_A_CELL,
-                span.start_px // PIXELS_TO_A_CELL,
-            )
-            for span in (tile.rows, tile.columns)
-        )
+        stride, spans = self._classifier.stride, (tile.rows, tile.columns)
+        top, left = (span.first * stride // PIXELS_TO_A_CELL for span in spans)
+        above, before = (span.start_px // PIXELS_TO_A_CELL for span in spans)
         inner = trace[top - above :, left - before :]
         # What lies beyond what the tile gives is written again by the tiles that follow.
         whole[top : top + inner.shape[0], left : left + inner.shape[1]] = inner

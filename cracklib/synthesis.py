@@ -108,12 +108,8 @@ def graft_crack(
     matrix = turn @ np.diag(scales * rng.choice((-1, 1), 2))
     middle = np.array(factor.shape[::-1]) / 2
     at = rng.uniform(0.2, 0.8, 2) * (width, height)
-    placed = cv2.warpAffine(
-        1 - factor,
-        np.column_stack([matrix, at - matrix @ middle]),
-        (width, height),
-        flags=cv2.INTER_AREA if side < min(factor.shape) else cv2.INTER_LINEAR,
-    )
+    moved = np.column_stack([matrix, at - matrix @ middle])
+    placed = cv2.warpAffine(1 - factor, moved, (width, height))
     depth = np.clip(placed * rng.uniform(0.7, 1.4), 0, 0.95)
     return _to_pixels(pixels * (1 - depth)[..., None]), depth > 0.12
 
@@ -130,10 +126,8 @@ def tilt(pixels: Pixels, rng: np.random.Generator) -> Pixels:
     middle = (seen[a] + seen[b]) / 2
     seen[[a, b]] += far * 0.5 * (middle - seen[[a, b]])
     matrix = cv2.getPerspectiveTransform(corners, seen.astype(np.float32))
-    tilted = cv2.warpPerspective(
-        pixels, matrix, (width, height), flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REFLECT_101
-    )
-    return np.asarray(tilted, np.uint8)
+    border = cv2.BORDER_REFLECT_101
+    return np.asarray(cv2.warpPerspective(pixels, matrix, (width, height), borderMode=border))
 
 
 def join_surfaces(first: Pixels, second: Pixels, rng: np.random.Generator) -> Pixels:

@@ -314,13 +314,11 @@ def _thin_out(files: Sequence[LabelledFile], per_class: int) -> list[LabelledFil
 def shuffle(views: Sequence[View], rng: np.random.Generator) -> NDArray[np.int64]:
     """A random order in which the halves of a pair follow each other.
 
-    In one batch they cancel out in everything but the crack.
+    In one batch, where nearly all of them are, they cancel out in everything but the crack.
     """
     groups = [
         [index for index, _ in group]
-        for _, group in itertools.groupby(
-            enumerate(views), key=lambda item: (item[1].kind == "pair", item[1].seed)
-        )
+        for _, group in itertools.groupby(enumerate(views), key=lambda item: item[1].seed)
     ]
     return np.array([index for at in rng.permutation(len(groups)) for index in groups[at]])
 

@@ -443,6 +443,6 @@ def _recolour(pixels: Pixels, rng: np.random.Generator) -> Pixels:
     pixels = np.clip(x * 255 + 0.5, 0, 255).astype(np.uint8)
     if rng.random() < 0.5:
         quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(35, 95))]
-        _, compressed = cv2.imencode(".jpg", pixels, quality)
-        pixels = np.asarray(cv2.imdecode(compressed, cv2.IMREAD_COLOR), np.uint8)
+        _, compressed = cv2.imencode(".jpg", pixels[..., ::-1], quality)
+        pixels = np.asarray(cv2.imdecode(compressed, cv2.IMREAD_COLOR_RGB), np.uint8)
     return pixels

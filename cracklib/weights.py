@@ -40,7 +40,8 @@ MAX_CARD_BYTES = 2**20
 
 _CHUNK_BYTES = 2**20
 _FORMATS_WITH_CODE = {
-    "a pickle": {".pkl", ".pickle", ".pt", ".pth", ".ckpt", ".bin", ".joblib", ".npy", ".npz"},
+    "a pickle": {".pkl", ".pickle", ".pt", ".pth", ".ckpt", ".bin", ".joblib"},
+    "a NumPy file, which may hold a pickle": {".npy", ".npz"},
     "a Keras or HDF5 model": {".h5", ".hdf5", ".keras"},
     "a TensorFlow graph": {".pb", ".tflite"},
 }
@@ -196,7 +197,7 @@ def load_weights(path: Path) -> tuple[Weights, ModelCard]:
 def read_card(path: Path) -> ModelCard:
     """The card of the weights at ``path``, which are not read. Raises ``WeightsError``."""
     try:
-        text = card_path(path).read_text(encoding="utf-8")
+        text = card_path(path).read_text("utf-8", "replace")
     except OSError as error:
         raise _unreadable(error) from error
     return _decode_card(text, path.name)
@@ -304,7 +305,7 @@ def _unpack(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
 
 def _read_files(path: Path) -> tuple[bytes, str]:
     try:
-        return path.read_bytes(), card_path(path).read_text(encoding="utf-8")
+        return path.read_bytes(), card_path(path).read_text("utf-8", "replace")
     except OSError as error:
         raise _unreadable(error) from error
 

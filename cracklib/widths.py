@@ -85,7 +85,7 @@ def measure_widths(light: FloatArray, mask: Mask, branch: Branch) -> NDArray[np.
     points = branch.points + shift * normals
     profile = _profile(light, points[:, None] + across, offsets, half)
 
-    masked = sample(mask.astype(np.float32), points[:, None] + across)
+    masked = sample(mask, points[:, None] + across)
     widths = (masked * _around_centre(masked >= 0.25, offsets)).sum(axis=1) * step_px
     seen = (profile.depth >= _MIN_CONTRAST) & (profile.area > 0)
     widths[seen] = _unblurred(profile.area[seen], profile.depth[seen])

@@ -197,6 +197,14 @@ def test_the_strongest_window_decides_less_what_chance_may_add(speck):
         assert searched.probability >= once.probability
 
 
+def test_a_second_search_finds_what_the_first_did(speck):
+    inspector = finder(WindowScale(10.0, 9.7, deduction=50.0))
+    searched = inspector.inspect(speck, scan=True)
+    again = inspector.search(searched)
+    assert again.probability == searched.probability
+    assert again.whole == searched.whole
+
+
 def test_a_search_takes_no_crack_back():
     pixels = np.full((1200, 1600, 3), 150, np.uint8)
     pixels[:, 800:] = 0

@@ -83,11 +83,12 @@ def test_large_photos_have_an_offset_of_their_own(contrast, shift, scan):
     assert log_odds(shifted) - log_odds(plain) == pytest.approx(shift, abs=1e-4)
 
 
-def test_without_a_readout_nothing_is_shifted():
+def test_without_a_readout_every_photo_counts_as_a_wall():
     plain, shifted = (
-        inspector(surface=None, surface_prior=prior).inspect(stripes(20)) for prior in (None, PRIOR)
+        inspector(surface=None, surface_prior=prior).inspect(stripes(100))
+        for prior in (None, PRIOR)
     )
-    assert shifted.probability == plain.probability
+    assert log_odds(shifted) - log_odds(plain) == pytest.approx(PRIOR.offset, abs=1e-4)
 
 
 def test_a_fault_of_the_photo_is_told_alone():

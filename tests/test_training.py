@@ -293,6 +293,18 @@ def test_features_leave_some_of_the_disk_free(tmp_path, monkeypatch):
         features.fill("features")
 
 
+def test_features_that_are_there_need_no_more_disk(tmp_path, monkeypatch):
+    photo = tmp_path / "wall.png"
+    photo.write_bytes(encode_png(np.full((32, 32, 3), 150, np.uint8)))
+    view = View("whole", NO_CRACK, (LabelledFile(photo, NO_CRACK, "tile"),), 0)
+    layers = tf.keras.Input((None, None, 3)), tf.keras.layers.AveragePooling2D(32)
+    prefix = tf.keras.Sequential(layers)
+    features = training.FeatureCache(tmp_path / "views.npy", [view], prefix, 224)
+    features.fill("features")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
+    features.fill("features")
+
+
 def test_weights_end_between_start_and_best_epoch(uninterrupted, data, tmp_path):
     tuned, _ = load_weights(uninterrupted())
     recipe = resolve_recipe("default", start="hed", trainable="head", epochs=2, batch_size=8)

@@ -346,6 +346,7 @@ def test_a_model_is_given_as_a_zip_or_as_its_two_files():
         (["model.keras", "w.json"], r"\.keras file is a Keras"),
         (["model.PKL"], r"\.pkl file is a pickle.*never opened"),
         (["model.pt"], r"\.pt file is a pickle"),
+        (["model.npz"], r"\.npz file is a NumPy file, which may hold a pickle"),
         (["w.safetensors"], r"'w.safetensors' came.*together with its .json card"),
         (["w.json"], "together with its .json card"),
         (["a.zip", "b.zip"], "'a.zip', 'b.zip' came"),
@@ -356,6 +357,14 @@ def test_a_model_is_given_as_a_zip_or_as_its_two_files():
 def test_what_is_no_model_of_ours_is_refused_with_advice(names, message):
     with pytest.raises(WeightsError, match=message):
         unpack_upload([(name, b"") for name in names])
+
+
+def test_a_card_that_is_no_text_is_refused(tmp_path, encoded, card):
+    path = tmp_path / "model.safetensors"
+    save_weights(path, encoded, card)
+    card_path(path).write_bytes(b"\xff\xfe{")
+    with pytest.raises(WeightsError):
+        load_weights(path)
 
 
 def test_a_card_is_read_without_its_weights(tmp_path, encoded, card):

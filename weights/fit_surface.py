@@ -59,9 +59,7 @@ def main() -> None:
     rng = np.random.default_rng(0)
     seen = defaultdict(list)
     for source, paths in files.items():
-        most = min(
-            MOST.get(source, len(paths) if source in OTHER else MOST_OF_A_SURFACE), len(paths)
-        )
+        most = min(MOST.get(source, MOST_OF_A_SURFACE), len(paths))
         for index in tqdm(np.linspace(0, len(paths) - 1, most).astype(int), desc=source):
             photo = read_photo(sorted(paths)[index])
             seen[source] += map(roots, (photo, vary(photo, rng, is_surface=source not in OTHER)))
@@ -139,7 +137,8 @@ def vary(photo, rng, is_surface):
         light += rng.normal(0, rng.uniform(0, 0.05), light.shape)
     pixels = (255 * light).clip(0, 255).astype(np.uint8)
     quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(50, 98))]
-    pixels = cv2.imdecode(cv2.imencode(".jpg", pixels, quality)[1], cv2.IMREAD_COLOR)
+    compressed = cv2.imencode(".jpg", pixels[..., ::-1], quality)[1]
+    pixels = cv2.imdecode(compressed, cv2.IMREAD_COLOR_RGB)
     if is_surface and rng.random() < 0.3:
         pixels = np.concatenate([pixels, pixels[:, ::-1]], axis=1)
         pixels = np.concatenate([pixels, pixels[::-1]], axis=0)
