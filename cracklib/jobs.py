@@ -151,7 +151,8 @@ class Job:
 
     def stop(self) -> None:
         """Ask the run to end with the best epoch so far; a job that waits won't start."""
-        with locked(self._root / "lock"):
+        # Another tab may have deleted it.
+        with locked(self._root / "lock"), contextlib.suppress(FileNotFoundError):
             (self.folder / "stop").touch()
 
     def cancel(self) -> None:

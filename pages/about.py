@@ -5,7 +5,7 @@ import streamlit as st
 from ui.model import load_inspector
 from ui.navigation import require_router
 from ui.own_folder import show_deletion
-from ui.result import percent
+from ui.text import percent
 
 require_router()
 card = load_inspector().card

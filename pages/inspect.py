@@ -9,8 +9,9 @@ from ui.faithfulness import show_faithfulness
 from ui.feedback import show_feedback
 from ui.model import load_inspector, show_model_in_use
 from ui.navigation import require_router
-from ui.result import plain, show_result
+from ui.result import show_result
 from ui.scan import show_scan
+from ui.text import plain
 from ui.ways_in import show_ways_in
 
 require_router()

@@ -10,6 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from cracklib.store import Store
 from ui.own_folder import COOKIE, store
+from ui.training.photo_set import photo_set
 
 PAGE = """
 import streamlit as st
@@ -122,6 +123,8 @@ def test_deleting_everything_removes_folder_cookie_and_memory(app, sent):
     click(app, "Keep")
     sent[COOKIE] = set_cookie(app)["token"]
     app.session_state["intake"] = "photos"
+    folder = store().open(sent[COOKIE])
+    photos = photo_set(folder)
     click(app, "Delete it all")
     assert all_folders() == []
     assert folder_of(app) is None
@@ -131,6 +134,7 @@ def test_deleting_everything_removes_folder_cookie_and_memory(app, sent):
 
     click(app, "Keep")
     assert set_cookie(app)["token"] not in ("", sent[COOKIE])
+    assert photo_set(folder) is not photos
 
 
 def test_no_page_says_the_token(app):

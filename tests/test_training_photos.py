@@ -148,6 +148,10 @@ def test_a_second_practice_set_has_other_walls(app, folders):
     add_practice(app)
     add_practice(app)
     assert labels_in(folders) == {"crack": 20, "no_crack": 20}
+    for photo in photos_in(folders)[:20]:
+        photo_set(folders[0]).remove(photo.digest)
+    add_practice(app)
+    assert labels_in(folders) == {"crack": 20, "no_crack": 20}
 
 
 def test_all_photos_can_be_removed(app, folders):

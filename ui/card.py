@@ -10,7 +10,7 @@ from typing import Any
 from cracklib.metrics import OVERALL
 from cracklib.weights import ModelCard
 from ui.quality import estimate_text
-from ui.result import percent, plain
+from ui.text import percent, plain
 
 _STARTS = {"bundled": "the bundled model", "hed": "an edge detector", "imagenet": "ImageNet"}
 _WORDS = {"head": "head", "block5": "head, last block", "block4-5": "head, last two blocks"}

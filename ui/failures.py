@@ -11,7 +11,7 @@ from cracklib.measured import MeasuredRendered, RenderedPhoto
 from cracklib.photo import encode_jpeg
 from cracklib.pipeline import Inspector
 from ui.quality import wall_rows
-from ui.result import percent
+from ui.text import percent
 
 _SHOWN = 6
 

@@ -79,6 +79,7 @@ def _show(answer: _Answer, *, searched: bool) -> None:
         y=["deletion", "insertion"],
         y_label="probability of a crack",
         height=260,
+        alt="The probability of a crack while the hottest pixels are taken away and put back",
     )
     st.markdown(
         f"{HEAT_MAP_NAMES[answer.heat_map]}: area under deletion **{found.deletion_area:.2f}** "

@@ -12,8 +12,8 @@ from cracklib.types import Verdict
 from cracklib.weights import sha256
 from ui.errors import errors_told
 from ui.own_folder import own_folder
-from ui.result import plain
 from ui.session import Result
+from ui.text import plain
 from ui.training.photo_set import photo_set
 
 _ANSWERS: dict[Verdict, str] = {"crack": "A crack", "no_crack": "No crack"}

@@ -10,7 +10,7 @@ import streamlit as st
 from cracklib.errors import CrackError, WeightsError
 from cracklib.pipeline import Inspector
 from ui.own_folder import own_folder
-from ui.result import plain
+from ui.text import plain
 
 
 def load_inspector() -> Inspector:

@@ -137,9 +137,12 @@ def show_deletion() -> None:
 
 
 def _delete_all() -> None:
+    from ui.training.photo_set import forget_photos  # brings what only the Train page needs
+
     folder = own_folder(create=False)
     if folder:
         end_session(folder)
+        forget_photos(folder)
     st.session_state.clear()
     st.session_state[_ENDED] = True
 

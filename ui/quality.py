@@ -9,7 +9,7 @@ from typing import Any
 
 from cracklib.measured import MeasuredHeatmaps, MeasuredRendered, MeasuredVerdicts, Scores
 from cracklib.metrics import measure_classification
-from ui.result import plain
+from ui.text import plain
 
 NOTHING = "–"
 _UNBROKEN_DASH = "\N{WORD JOINER}–\N{WORD JOINER}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 from pathlib import PurePath
 from urllib.parse import urlencode
 
@@ -15,9 +14,10 @@ from cracklib.overlay import COLORMAPS, fit_heat, render_swatch
 from cracklib.photo import encode_png
 from cracklib.pipeline import Inspection
 from ui.cracks import measure_with_ruler
-from ui.own_folder import own_folder
+from ui.model import model_in_use
 from ui.scan import scan_in_link
 from ui.session import Result
+from ui.text import percent, plain
 from ui.viewer import show_viewer
 
 DEFAULTS: dict[str, float | str] = {
@@ -36,9 +36,6 @@ _HEAT_MAPS = {
 }
 """What each choice of heat is to ``cracklib``; the link has the choice as it is shown."""
 HEAT_MAP_NAMES = {heat_map: name for name, heat_map in _HEAT_MAPS.items()}
-_ABOUT_TO_CHANGE = re.compile(
-    r"(?<=[-<>~])(?=[-=>])|(?<=:)(?=//)|(?<=www)(?=\.)|(?<=@)", re.IGNORECASE
-)
 _TITLES = {"crack": "Crack found", "no_crack": "No crack found"}
 _CAPTIONS = {
     "crack": "Where the crack runs",
@@ -66,15 +63,6 @@ def heat_map_shown() -> str:
     return _HEAT_MAPS[st.session_state.get("heat", DEFAULTS["heat"])]
 
 
-def percent(probability: float) -> str:
-    """A probability in words that never claim certainty."""
-    if probability > 0.99:
-        return "over 99 %"
-    if probability < 0.01:
-        return "under 1 %"
-    return f"{probability:.0%}".replace("%", " %")
-
-
 @st.fragment
 def _show_heat(result: Result) -> None:
     """The viewer and its controls: a slider let go reruns this and nothing else."""
@@ -91,7 +79,6 @@ def _show_heat(result: Result) -> None:
         wrap=True,
         key="heat",
         bind="query-params",
-        persist_state="session",
         help="The crack itself, found by its darkness where the network sees evidence; or that "
         "evidence alone, as coarse as the network sees it; or, as in the article this began with, "
         "the map of the class that the verdict names, stretched to its own maximum.",
@@ -105,7 +92,6 @@ def _show_heat(result: Result) -> None:
         format="percent",
         key="opacity",
         bind="query-params",
-        persist_state="session",
     )
     threshold = threshold_column.slider(
         "Hide heat below",
@@ -116,7 +102,6 @@ def _show_heat(result: Result) -> None:
         format="percent",
         key="threshold",
         bind="query-params",
-        persist_state="session",
         help="Percent of the scale of the colour bar. The verdict does not depend on it.",
     )
     colormap = colormap_column.pills(
@@ -127,7 +112,6 @@ def _show_heat(result: Result) -> None:
         wrap=True,
         key="colormap",
         bind="query-params",
-        persist_state="session",
     )
     chosen = {"opacity": opacity, "threshold": threshold, "colormap": colormap, "heat": heat_name}
     st.html(f"<style>{_swatch_css()}</style>")
@@ -194,11 +178,9 @@ def _show_link(result: Result, chosen: dict[str, float | str]) -> None:
         return
     changed = {key: value for key, value in chosen.items() if value != DEFAULTS[key]}
     query = urlencode(result.link | changed | scan_in_link())
-    folder = own_folder(create=False)
-    own_model = folder is not None and folder.model_in_use() is not None
     st.markdown(
         "Whoever opens this link sees the same photo, drawn the same way."
-        + (" There it is judged by the bundled model, not by yours." if own_model else "")
+        + (" There it is judged by the bundled model, not by yours." if model_in_use() else "")
     )
     st.code((st.context.url or "") + (f"?{query}" if query else ""), language=None, wrap_lines=True)
 
@@ -258,12 +240,3 @@ def _swatch_css() -> str:
 def _gradient(colormap: str) -> str:
     colours = ",".join(f"rgb({r} {g} {b})" for r, g, b in render_swatch(colormap, 17, 1)[0])
     return f"linear-gradient(to right,{colours})"
-
-
-def plain(text: str) -> str:
-    """Text that Markdown shows as it is.
-
-    Of what Streamlit makes links and arrows, whatever is escaped, the parts are kept apart.
-    """
-    apart = _ABOUT_TO_CHANGE.sub("\N{WORD JOINER}", text)
-    return "".join(f"\\{c}" if c in r"\`*_{}[]()<>#+-.!|~$:&" else c for c in apart)

@@ -58,7 +58,6 @@ def show_scan(inspector: Inspector) -> None:
             required=True,
             key="scan",
             bind="query-params",
-            persist_state="session",
             on_change=_switch,
             help="A thin crack is lost when a large photo is looked at as a whole. The search "
             "looks at every part of it in the photo's own pixels, and at scales between. Automatic "

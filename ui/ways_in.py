@@ -35,7 +35,7 @@ def show_ways_in() -> None:
 def _show_uploader() -> None:
     st.file_uploader(
         "Choose a wall photo or drop it here",
-        type=[suffix.removeprefix(".") for suffix in PHOTO_SUFFIXES],
+        type=PHOTO_SUFFIXES,
         key="upload",
         on_change=_take_file,
         max_upload_size=_MAX_UPLOAD_MB,

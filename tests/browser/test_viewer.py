@@ -323,6 +323,33 @@ def test_a_row_goes_near_to_a_short_crack(open_viewer, tmp_path):
     assert corner(page)[2] > 1.5 * fitted[2]
 
 
+def test_two_points_on_one_spot_give_no_scale_and_escape_leaves_the_ruler(open_viewer):
+    page = open_viewer()
+    stage(page).focus()
+    for key in ("r", "Enter", "Enter"):
+        page.keyboard.press(key)
+    length = page.get_by_label("Its length on the wall, mm")
+    length.fill("100")
+    length.press("Enter")
+    expect(page.locator(".viewer .reading")).to_contain_text("Too near")
+    expect(page.get_by_text("mm a pixel, by the ruler")).to_have_count(0)
+    length.press("Escape")
+    expect(tool(page, "Ruler")).to_have_attribute("aria-pressed", "false")
+    expect(stage(page)).to_be_focused()
+
+
+def test_a_photo_that_does_not_come_leaves_nothing_of_the_one_before(open_viewer):
+    page = open_viewer()
+    page.route("**/media/**", lambda route: route.abort())
+    page.get_by_role("button", name=SAMPLES["brick"].title).click()
+    expect(stage(page)).to_have_attribute("aria-label", "brick.jpg")
+    expect(stage(page).locator("canvas")).to_be_hidden()
+    expect(stage(page).locator("img:not(.plain)")).to_have_count(0)
+    page.unroute("**/media/**")
+    page.get_by_role("button", name=SAMPLES["tile"].title).click()
+    wait_for_result(page, "tile.jpg")
+
+
 def test_fingers_on_a_phone(open_viewer):
     page = open_viewer(viewport={"width": 390, "height": 844}, has_touch=True)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390

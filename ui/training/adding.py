@@ -21,7 +21,7 @@ from cracklib.store import SessionFolder
 from cracklib.types import Progress, Verdict
 from ui.errors import errors_told
 from ui.own_folder import own_folder
-from ui.result import plain
+from ui.text import plain
 from ui.training.photo_set import photo_set
 
 _MAX_LINES = 200
@@ -104,8 +104,8 @@ def show_lines(lines: Sequence[str]) -> None:
     st.container(height=240 if len(items) > 6 else "content").markdown("\n".join(items))
 
 
-def serve_requests(folder: SessionFolder | None) -> SessionFolder | None:
-    """Add all that was asked for; return the session's folder, made if need be."""
+def serve_requests(folder: SessionFolder | None) -> None:
+    """Add all that was asked for. Where the session has no folder, make it and begin anew."""
     requests = intake().requests
     while requests:
         with errors_told(intake().tell):
@@ -115,7 +115,6 @@ def serve_requests(folder: SessionFolder | None) -> SessionFolder | None:
             folder.check_room(requests[0].n_bytes)
             _serve(requests[0], photo_set(folder))
         requests.pop(0)
-    return folder
 
 
 def show_report() -> None:

@@ -24,7 +24,7 @@ from cracklib.comparison import (
     save_comparison,
 )
 from cracklib.config import DEFAULT_COLORMAP, DEFAULT_OPACITY, DISPLAY_THRESHOLD
-from cracklib.errors import CrackError
+from cracklib.errors import CrackError, WeightsError
 from cracklib.jobs import Job
 from cracklib.metrics import CalibrationError, Estimate
 from cracklib.overlay import render_overlay
@@ -32,11 +32,11 @@ from cracklib.photo import encode_jpeg, fit_within, read_photo
 from cracklib.pipeline import Inspector
 from cracklib.store import SessionFolder
 from cracklib.types import Photo
-from cracklib.weights import ModelCard, card_path
+from cracklib.weights import read_card
 from ui import charts
 from ui.errors import errors_told
 from ui.model import bundled_inspector, inspector_at, load_inspector, model_in_use
-from ui.result import percent
+from ui.text import percent
 from ui.training.models import choose_model
 
 _MODEL = {"current": "Before", "new": "New"}
@@ -330,8 +330,8 @@ def _inspector_with(sha256: str, folder: SessionFolder) -> Inspector:
     if bundled.card.sha256 == sha256:
         return bundled
     for path in folder.models():
-        with contextlib.suppress(ValueError, TypeError, KeyError):
-            if ModelCard.from_json(card_path(path).read_text("utf-8")).sha256 == sha256:
+        with contextlib.suppress(WeightsError):
+            if read_card(path).sha256 == sha256:
                 return inspector_at(path)
     raise CrackError("That model was deleted, so its heatmaps can't be drawn any more.")
 

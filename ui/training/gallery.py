@@ -12,7 +12,7 @@ import streamlit as st
 from cracklib.intake import LabelledPhoto, PhotoSet
 from cracklib.photo import encode_jpeg, fit_within, read_photo
 from ui.errors import errors_told
-from ui.result import plain
+from ui.text import plain
 from ui.training.adding import intake
 from ui.training.photo_set import KINDS
 
@@ -108,6 +108,6 @@ def _remove(photos: PhotoSet, digest: str) -> None:
         photos.remove(digest)
 
 
-@st.cache_data(show_spinner=False, max_entries=2000, ttl=3600)
+@st.cache_data(show_spinner=False, max_entries=2000, scope="session")
 def _thumbnail(path: Path) -> bytes:
     return encode_jpeg(fit_within(read_photo(path).pixels, _THUMBNAIL_PX), quality=80)

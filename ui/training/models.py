@@ -15,7 +15,7 @@ from ui.errors import errors_told
 from ui.model import model_in_use, use_model
 from ui.own_folder import own_folder
 from ui.quality import quality_rows
-from ui.result import plain
+from ui.text import plain
 from ui.training.adding import let_go
 
 _MAX_UPLOAD_MB = 70

@@ -9,7 +9,7 @@ import streamlit as st
 
 from cracklib.intake import Link, LinkList, PhotoSet, read_links
 from ui.errors import errors_told
-from ui.result import plain
+from ui.text import plain
 from ui.training.adding import Request, ask_to_add, intake, show_lines, show_uploader
 from ui.training.photo_set import CHOICES, KINDS
 

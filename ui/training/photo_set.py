@@ -19,7 +19,16 @@ CHOICES: dict[Verdict | None, str] = {**KINDS, None: "Leave out"}
 
 def photo_set(folder: SessionFolder) -> PhotoSet:
     """The photos of the session, one object for all its tabs. Raises ``DatasetError``."""
-    return _open(folder.path / "photos")
+    return _open(_photos_of(folder))
+
+
+def forget_photos(folder: SessionFolder) -> None:
+    """Let go of what is known of the photos of a session that was deleted."""
+    _open.clear(_photos_of(folder))
+
+
+def _photos_of(folder: SessionFolder) -> Path:
+    return folder.path / "photos"
 
 
 @st.cache_resource(show_spinner=False, ttl=SESSION_UNUSED_S)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections import Counter
 from functools import partial
+from itertools import count
 
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
@@ -15,7 +16,7 @@ from cracklib.intake import PhotoSet, zip_folders
 from cracklib.intake.names import printable
 from cracklib.photo import PHOTO_SUFFIXES
 from cracklib.types import Verdict
-from ui.result import plain
+from ui.text import plain
 from ui.training.adding import GivenZip, Request, ask_to_add, intake, show_uploader
 from ui.training.photo_links import show_links
 from ui.training.photo_set import CHOICES, KINDS
@@ -123,7 +124,7 @@ def _show_folders() -> None:
                 f"photos-{label}",
                 f"**{KINDS[label]}**",
                 partial(_add_files, label),
-                type=[suffix.removeprefix(".") for suffix in PHOTO_SUFFIXES],
+                type=PHOTO_SUFFIXES,
                 accept_multiple_files=True,
                 max_upload_size=config.MAX_DOWNLOAD_BYTES // 2**20,
             )
@@ -166,7 +167,8 @@ def _show_practice(photos: PhotoSet | None) -> None:
 def _add_practice(photos: PhotoSet | None) -> None:
     per_class = st.session_state["n-practice"]
     # Others than those that are there.
-    seed = len({photo.scene for photo in photos.photos if photo.scene}) if photos else 0
+    scenes = [photo.scene for photo in photos.photos if photo.scene] if photos else []
+    seed = next(n for n in count() if not any(s.startswith(f"practice {n}-") for s in scenes))
     ask_to_add(
         Request(lambda photos, progress: photos.add_practice(per_class, seed, progress), "practice")
     )

@@ -27,7 +27,7 @@ def show_photos(folder: SessionFolder | None) -> Split | None:
     intake().photos_changed = False
     ways = st.container()
     with st.container():
-        folder = serve_requests(folder)
+        serve_requests(folder)
     photos = photo_set(folder) if folder else None
     with ways:
         show_ways(photos)

@@ -16,7 +16,7 @@ from cracklib.jobs import Job, Progress, advance, jobs_of
 from cracklib.store import SessionFolder
 from ui.errors import errors_told
 from ui.own_folder import store
-from ui.result import plain
+from ui.text import plain
 from ui.training.comparison import show_comparison
 from ui.training.settings import words_of
 

@@ -23,7 +23,7 @@ from cracklib.store import SessionFolder
 from cracklib.timing import Speed, estimate_s
 from ui.errors import errors_told
 from ui.own_folder import own_folder, store
-from ui.result import plain
+from ui.text import plain
 from ui.training.photo_set import photo_set
 
 _TRAINABLE = {

@@ -139,19 +139,12 @@ def _heat_layer(result: Result, heat_map: str) -> bytes:
 
 def _colour_bar(result: Result, heat_map: str) -> dict[str, Any]:
     """What heat 0 and 1 stand for: log-odds for the plain map, themselves for the others."""
-    scale = result.inspection.scale
     if heat_map == "activation":
+        scale = result.inspection.scale
         title = "Evidence for a crack, log-odds"
-        return {
-            "title": title,
-            "low": scale.low,
-            "high": scale.high,
-            "signed": True,
-            "unit": " log-odds",
-        }
+        return {"title": title, "low": scale.low, "high": scale.high, "signed": True}
     titles = {"crack": "Evidence × likeness to a crack", "article": "Share of the map's maximum"}
-    title = titles[heat_map]
-    return {"title": title, "low": 0.0, "high": 1.0, "signed": False, "unit": ""}
+    return {"title": titles[heat_map], "low": 0.0, "high": 1.0, "signed": False}
 
 
 @cache

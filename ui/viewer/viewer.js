@@ -80,8 +80,13 @@ class Viewer {
     }
     delete this.viewer.dataset.shown;
     const wanted = () => turn === this.turn && !this.ending.signal.aborted;
+    const loadPreview = () =>
+      loadImage(photo.url).catch((error) => {
+        if (wanted()) this.clear();
+        throw error;
+      });
     const [preview, layer] = await Promise.all([
-      samePhoto ? this.preview : retried(() => loadImage(photo.url), wanted),
+      samePhoto ? this.preview : retried(loadPreview, wanted),
       this.context ? Heat.load(heat, wanted).catch((error) => error) : new Error("no canvas"),
     ]);
     if (turn !== this.turn) return;
@@ -181,6 +186,16 @@ class Viewer {
     this.say("The heat can't be drawn here. The download below holds it.");
   }
 
+  // So that nothing of another photo stays under this one's verdict.
+  clear() {
+    if (this.photo) this.measure(false);
+    this.preview?.remove();
+    this.full?.remove();
+    Object.assign(this, { photo: null, preview: null, full: null, heat: null });
+    this.canvas.hidden = true;
+    this.stage.setAttribute("aria-label", this.data.photo.name);
+  }
+
   // ---- drawing
 
   redraw(what) {
@@ -208,7 +223,6 @@ class Viewer {
     this.asked = this.turn;
     this.showUnits();
     this.redraw("view");
-    this.redraw("colours");
   }
 
   get size() {
@@ -405,6 +419,10 @@ class Viewer {
     return [view.x + (x - width / 2) / view.scale, view.y + (y - height / 2) / view.scale];
   }
 
+  inPhoto([x, y]) {
+    return [clamp(x, 0, this.photo.width), clamp(y, 0, this.photo.height)];
+  }
+
   toStage([x, y]) {
     return [this.left + x * this.view.scale, this.top + y * this.view.scale];
   }
@@ -425,7 +443,8 @@ class Viewer {
     const place = `x ${x}, y ${y}`;
     if (!this.heat) return this.say(place, aloud);
     const heat = this.heat.at(x, y, this.photo);
-    const { signed, unit } = this.data.bar;
+    const { signed } = this.data.bar;
+    const unit = signed ? " log-odds" : "";
     const bound = signed && heat <= 0 ? "≤ " : signed && heat >= 1 ? "≥ " : "";
     now.style.left = `${100 * heat}%`;
     return this.say(`${place}: ${bound}${this.reads(heat)}${unit}`, aloud);
@@ -463,7 +482,7 @@ class Viewer {
   }
 
   setPoint(point) {
-    const inside = [clamp(point[0], 0, this.photo.width), clamp(point[1], 0, this.photo.height)];
+    const inside = this.inPhoto(point);
     this.points = this.points.length === 1 ? [this.points[0], inside] : [inside];
     this.placeMarks();
     if (this.points.length === 2) this.ruler.elements[0].focus({ preventScroll: true });
@@ -490,8 +509,10 @@ class Viewer {
   }
 
   setScale() {
+    const lengthPx = distance(...this.points);
+    if (lengthPx < 2) return this.say("Too near to measure by: choose two points far apart.", true);
     const mm = Number(this.ruler.elements[0].value);
-    this.mmPerPx = mm / distance(...this.points);
+    this.mmPerPx = mm / lengthPx;
     this.setStateValue("ruler", { photo: this.photo.id, points: this.points, mm });
     this.placeMarks();
     this.say(`Scale: ${this.mmPerPx.toPrecision(3)} mm a pixel`, true);
@@ -551,6 +572,11 @@ class Viewer {
     for (const button of this.root.querySelectorAll("[data-do]"))
       on(button, "click", () => this.actions[button.dataset.do]());
     this.button("full").hidden = !document.fullscreenEnabled;
+    on(this.ruler, "keydown", (event) => {
+      if (event.key !== "Escape") return;
+      this.measure(false);
+      this.stage.focus({ preventScroll: true });
+    });
     on(this.ruler, "submit", (event) => {
       event.preventDefault();
       this.setScale();
@@ -633,14 +659,14 @@ class Viewer {
     const other = [...this.pointers.values()].find((each) => each !== pointer);
     if (this.dragged === "divider") this.setWipe(x / this.size.width);
     else if (typeof this.dragged === "number") {
-      this.points[this.dragged] = this.toPhoto(x, y);
+      this.points[this.dragged] = this.inPhoto(this.toPhoto(x, y));
       this.placeMarks();
     } else if (other) {
       const apart = (p) => Math.max(1, distance([p.x, p.y], [other.x, other.y]));
       this.pan(dx / 2, dy / 2);
       this.zoomAt(apart({ x, y }) / apart(pointer), (x + other.x) / 2, (y + other.y) / 2);
       other.moved = true;
-    } else if (pointer.moved) this.pan(x - pointer.x, y - pointer.y);
+    } else if (pointer.moved) this.pan(dx, dy);
     if (pointer.moved || other) Object.assign(pointer, { x, y });
   }
 
