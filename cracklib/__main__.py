@@ -87,7 +87,7 @@ def inspect(arguments: argparse.Namespace) -> int:
 def measure(arguments: argparse.Namespace) -> int:
     """Say of one photo where its cracks run, how long and how wide they are."""
     from cracklib.export import to_coco, to_csv, to_geojson
-    from cracklib.measurement import measure_cracks
+    from cracklib.measurement import exported_photo, measure_cracks
     from cracklib.report import render_regions
     from cracklib.scale import WIDTH_CLASS_NOTE, Scale, scale_from_marker
 
@@ -105,11 +105,12 @@ def measure(arguments: argparse.Namespace) -> int:
             print(f"\n1 px = {scale.mm_per_px:.4g} mm. {WIDTH_CLASS_NOTE}")
     else:
         print("Nothing to measure: the evidence follows no line that is darker than the wall.")
+    exported = exported_photo(inspection, scale)
     if arguments.csv:
-        _write_text(arguments.csv, to_csv(regions, scale, inspection.doubts))
+        _write_text(arguments.csv, to_csv(regions, exported))
     for path, to_values in ((arguments.geojson, to_geojson), (arguments.coco, to_coco)):
         if path:
-            values = to_values(regions, photo.name, photo.size, scale, inspection.doubts)
+            values = to_values(regions, exported)
             _write_text(path, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
     return 0
 

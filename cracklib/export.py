@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,35 @@ from cracklib.centreline import Points
 from cracklib.doubts import Doubt
 from cracklib.regions import CrackRegion
 from cracklib.scale import Scale, width_class
+from cracklib.types import Verdict
 
 _DECIMALS = 2
+
+
+@dataclass(frozen=True)
+class ExportedPhoto:
+    """What the files say of the photo. ``size`` is its (height, width), ``model_sha256`` that of
+    the weights that judged it.
+    """
+
+    name: str
+    size: tuple[int, int]
+    verdict: Verdict
+    probability: float
+    model_sha256: str
+    doubts: Sequence[Doubt] = ()
+    scale: Scale | None = None
+
+    def judgement(self) -> dict[str, Any]:
+        """Plain values; a millimetre scale is there where one was given."""
+        scale = {"mm_per_px": self.scale.mm_per_px} if self.scale else {}
+        return {
+            "verdict": self.verdict,
+            "probability": round(self.probability, 4),
+            "doubts": [doubt.kind for doubt in self.doubts],
+            **scale,
+            "model_sha256": self.model_sha256,
+        }
 
 
 def measures(region: CrackRegion, number: int, scale: Scale | None) -> dict[str, Any]:
@@ -35,7 +63,7 @@ def measures(region: CrackRegion, number: int, scale: Scale | None) -> dict[str,
         if region.orientation_deg is None
         else round(region.orientation_deg, 1) % 180,
         "branches": region.branches,
-        "area_px": region.area_px,
+        "area_px": round(region.area_px, _DECIMALS),
         "share": round(region.share, 6),
         "evidence": round(region.evidence, 4),
     }
@@ -50,43 +78,39 @@ def measures(region: CrackRegion, number: int, scale: Scale | None) -> dict[str,
     return values
 
 
-def to_csv(
-    regions: Sequence[CrackRegion], scale: Scale | None = None, doubts: Sequence[Doubt] = ()
-) -> str:
+def to_csv(regions: Sequence[CrackRegion], photo: ExportedPhoto) -> str:
     """A table with a row a crack; its header is there even where there is none.
 
-    The last column, the same in every row, has the kinds of ``doubts``, with a space between.
+    What is known of the photo is the same in every row; the kinds of ``doubts`` have a space
+    between.
     """
-    columns = [*_MEASURES, *(_MEASURES_MM if scale else ()), "doubts"]
-    kinds = {"doubts": " ".join(doubt.kind for doubt in doubts)}
+    judgement = photo.judgement()
+    judgement["doubts"] = " ".join(judgement["doubts"])
+    # A spreadsheet would take it for a formula.
+    name = f"'{photo.name}" if photo.name.startswith(("=", "+", "-", "@")) else photo.name
+    columns = ["photo", *_MEASURES, *(_MEASURES_MM if photo.scale else ()), *judgement]
     file = io.StringIO()
     writer = csv.DictWriter(file, columns, lineterminator="\n")
     writer.writeheader()
     for number, region in enumerate(regions, start=1):
         corner_and_size = zip(("x", "y", "box_width", "box_height"), region.box, strict=True)
         box = {name: round(value, _DECIMALS) for name, value in corner_and_size}
-        writer.writerow(measures(region, number, scale) | box | kinds)
+        values = measures(region, number, photo.scale) | box | judgement
+        writer.writerow({"photo": name, **values})
     return file.getvalue()
 
 
-def to_geojson(
-    regions: Sequence[CrackRegion],
-    photo_name: str,
-    size: tuple[int, int],
-    scale: Scale | None = None,
-    doubts: Sequence[Doubt] = (),
-) -> dict[str, Any]:
+def to_geojson(regions: Sequence[CrackRegion], photo: ExportedPhoto) -> dict[str, Any]:
     """A ``FeatureCollection`` (RFC 7946 but for its coordinates, which are pixels, not degrees).
 
     Each crack gives two features of the same properties: its ``outline``, a polygon with holes, and
-    its ``centreline``, a line a branch. ``size`` is the photo's (height, width). The kinds of
-    ``doubts`` are told of the photo.
+    its ``centreline``, a line a branch. ``photo`` has what is known of the photo.
     """
     features = []
     for number, region in enumerate(regions, start=1):
         rings = [_pairs(ring) for ring in (region.outline, *region.holes)]
         lines = [_pairs(line) for line in region.centreline]
-        properties = measures(region, number, scale)
+        properties = measures(region, number, photo.scale)
         for part, kind, coordinates in (
             ("outline", "Polygon", rings),
             ("centreline", "MultiLineString", lines),
@@ -98,49 +122,41 @@ def to_geojson(
                     "geometry": {"type": kind, "coordinates": coordinates},
                 }
             )
-    height, width = size
-    photo: dict[str, Any] = {"name": photo_name, "width_px": width, "height_px": height}
-    photo["doubts"] = [doubt.kind for doubt in doubts]
-    if scale:
-        photo["mm_per_px"] = scale.mm_per_px
-    return {"type": "FeatureCollection", "photo": photo, "features": features}
+    height, width = photo.size
+    about = {"name": photo.name, "width_px": width, "height_px": height, **photo.judgement()}
+    return {"type": "FeatureCollection", "photo": about, "features": features}
 
 
-def to_coco(
-    regions: Sequence[CrackRegion],
-    photo_name: str,
-    size: tuple[int, int],
-    scale: Scale | None = None,
-    doubts: Sequence[Doubt] = (),
-) -> dict[str, Any]:
+def to_coco(regions: Sequence[CrackRegion], photo: ExportedPhoto) -> dict[str, Any]:
     """Instance annotations of one photo, category ``crack`` (Lin et al. 2014).
 
     COCO's polygons have no holes, so a hole is joined to the outline by a slit of no width. The
-    measures are under ``attributes``, where CVAT looks for them; those of the image are the kinds
-    of ``doubts``.
+    measures are under ``attributes``, where CVAT looks for them, as is what is known of the image;
+    ``area`` is that of the polygon.
     """
-    height, width = size
+    height, width = photo.size
+    rings = [_slit(region.outline, region.holes) for region in regions]
     annotations = [
         {
             "id": number,
             "image_id": 1,
             "category_id": 1,
-            "segmentation": [_flat(_slit(region.outline, region.holes))],
-            "area": region.area_px,
+            "segmentation": [_flat(ring)],
+            "area": round(abs(_signed_area(ring)), _DECIMALS),
             "bbox": [round(value, _DECIMALS) for value in region.box],
             "iscrowd": 0,
-            "attributes": measures(region, number, scale),
+            "attributes": measures(region, number, photo.scale),
         }
-        for number, region in enumerate(regions, start=1)
+        for number, (region, ring) in enumerate(zip(regions, rings, strict=True), start=1)
     ]
     return {
         "images": [
             {
                 "id": 1,
-                "file_name": photo_name,
+                "file_name": photo.name,
                 "width": width,
                 "height": height,
-                "attributes": {"doubts": [doubt.kind for doubt in doubts]},
+                "attributes": photo.judgement(),
             }
         ],
         "annotations": annotations,

@@ -15,6 +15,7 @@ _COLOUR, _CHOSEN_COLOUR = (255, 196, 0), (255, 64, 64)
 _SUBPIXEL_BITS = 4
 _MAX_ZOOM = 6.0
 _MARGIN_PX = 24.0
+_FONT_SCALE = 1.2
 
 
 def render_region_view(
@@ -55,13 +56,14 @@ def render_region_view(
 def _draw(view: Pixels, lines: Sequence[Points], colour: tuple[int, int, int]) -> None:
     # OpenCV's whole numbers are the centres of pixels.
     fixed = [np.rint((line - 0.5) * 2**_SUBPIXEL_BITS).astype(np.int32) for line in lines]
-    cv2.polylines(view, fixed, False, colour, 1, cv2.LINE_AA, _SUBPIXEL_BITS)
+    cv2.polylines(view, fixed, False, colour, 2, cv2.LINE_AA, _SUBPIXEL_BITS)
 
 
 def _write(view: Pixels, text: str, at: Points, colour: tuple[int, int, int]) -> None:
     height, width = view.shape[:2]
-    (text_width, text_height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.6, 1)
+    font = cv2.FONT_HERSHEY_SIMPLEX
+    (text_width, text_height), _ = cv2.getTextSize(text, font, _FONT_SCALE, 2)
     x = int(np.clip(at[0] + 4, 2, max(2, width - text_width - 2)))
     y = int(np.clip(at[1] - 4, text_height + 2, max(text_height + 2, height - 2)))
-    for thickness, ink in ((4, (0, 0, 0)), (1, colour)):
-        cv2.putText(view, text, (x, y), cv2.FONT_HERSHEY_SIMPLEX, 0.6, ink, thickness, cv2.LINE_AA)
+    for thickness, ink in ((8, (0, 0, 0)), (2, colour)):
+        cv2.putText(view, text, (x, y), font, _FONT_SCALE, ink, thickness, cv2.LINE_AA)

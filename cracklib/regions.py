@@ -35,8 +35,8 @@ class CrackRegion:
     its points. ``mean_width_px`` and ``max_width_px`` leave out ends and junctions.
     ``orientation_deg`` is in [0, 180): 0 is level, 90 upright, 45 rises to the right; None where
     no direction prevails. ``branches`` counts the lines that leave the crack's own: 0 for a line
-    or a ring, 1 for a T. ``area_px`` is that of the region, small gaps in
-    the mask closed, ``share`` that of the photo's area in [0, 1].
+    or a ring, 1 for a T. ``area_px`` is length times mean width, ``share`` that of the photo's area
+    in [0, 1]: the outline, which follows the heat, holds more.
     ``evidence`` is the mean of the heat on the region, in [0, 1].
     """
 
@@ -49,7 +49,7 @@ class CrackRegion:
     max_width_px: float
     orientation_deg: float | None
     branches: int
-    area_px: int
+    area_px: float
     share: float
     evidence: float
 
@@ -118,7 +118,7 @@ def _measure(
     if len(sound) == 0:
         sound = np.concatenate(widths)
     outline, holes = _outlines(mask)
-    area_px = int(mask.sum())
+    area_px = centreline.length_px * float(sound.mean())
     return CrackRegion(
         outline=outline + corner,
         holes=tuple(hole + corner for hole in holes),

@@ -27,8 +27,10 @@ with st.container():
     with st.spinner("Inspecting …"):
         session.serve(inspector)
     show_model_in_use()
+    result = session.result()
     if problem := session.problem():
-        st.error(plain(problem), icon=":material/error:")
+        below = f" Shown below is still {result.inspection.photo.name}." if result else ""
+        st.error(plain(problem + below), icon=":material/error:")
     show_scan(inspector)
 if result := session.result():
     show_result(result)

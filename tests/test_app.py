@@ -176,7 +176,7 @@ def test_link_with_unusable_values_says_so_and_shows_the_defaults(app):
     assert app.slider(key="opacity").value == 0.35
     assert "not here" in app.toast[0].value
     assert "moon" not in app.toast[0].value
-    assert any("opacity and colormap" in caption.value for caption in app.caption)
+    assert any("opacity, colormap" in caption.value for caption in app.caption)
 
 
 def test_address_is_fetched_once_and_becomes_the_link(app, photo_server):
@@ -228,6 +228,17 @@ def test_garbage_upload_keeps_the_last_result_until_the_next_success(app, dark_p
     assert not app.error
     assert shown(app) == "dark.png"
     assert "sample" not in app.query_params
+
+
+def test_what_no_photo_can_be_is_refused_on_the_page_and_past_on_the_next(app):
+    app.run()
+    upload(app, "wall.avif", b"\0\0\0\x1cftypavif" + bytes(20))
+    assert "'wall.avif' is an AVIF picture" in problem(app)
+    assert f"Shown below is still {FIRST}.jpg" in problem(app)
+    assert not app.file_uploader[0].value
+    app.switch_page("pages/about.py").run()
+    app.switch_page("pages/inspect.py").run()
+    assert not app.error
 
 
 def test_a_photo_too_dark_to_judge_is_unsure(app):
@@ -489,7 +500,7 @@ def test_a_bug_is_logged_and_apologised_for(app, inspector, monkeypatch, caplog)
     monkeypatch.setattr(inspector, "inspect", lambda photo: 1 / 0)
     with caplog.at_level(logging.ERROR):
         app.button(key=f"show-{LAST}").click().run()
-    assert problem(app) == APOLOGY
+    assert problem(app) == f"{APOLOGY} Shown below is still {FIRST}.jpg."
     assert "ZeroDivisionError" in caplog.text
     assert shown(app) == f"{FIRST}.jpg"
 

@@ -50,6 +50,14 @@ def test_millimetres_typed_for_one_photo_are_asked_anew_for_the_next(app):
     assert "length, px" in app.dataframe[0].value
 
 
+def test_what_was_set_is_still_so_after_another_page(app):
+    app.button_group(key="scale-way").set_value("Millimetres per pixel").run()
+    app.number_input[0].set_value(0.5).run()
+    app.switch_page("pages/about.py").run()
+    app.switch_page("pages/inspect.py").run()
+    assert "length, mm" in app.dataframe[0].value
+
+
 def test_no_marker_leaves_pixels_and_says_why(app):
     app.button_group(key="scale-way").set_value("Marker in the photo").run()
     assert not app.exception

@@ -1,13 +1,14 @@
 import csv
 import io
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
 
 from cracklib.doubts import Doubt
-from cracklib.export import to_coco, to_csv, to_geojson
+from cracklib.export import ExportedPhoto, to_coco, to_csv, to_geojson
 from cracklib.regions import CrackRegion
 from cracklib.scale import Scale
 
@@ -26,7 +27,7 @@ def region(**changes):
         "max_width_px": 4.0,
         "orientation_deg": 0.0,
         "branches": 0,
-        "area_px": 1600,
+        "area_px": 120.0,
         "share": 0.16,
         "evidence": 0.5,
     }
@@ -34,11 +35,13 @@ def region(**changes):
 
 
 SIZE = (80, 125)
-REGIONS = [region(), region(holes=(HOLE,), orientation_deg=None, area_px=1200, max_width_px=30.0)]
+PHOTO = ExportedPhoto("wall.jpg", SIZE, "crack", 0.97531, "ab12")
+SCALED = replace(PHOTO, scale=Scale(0.5))
+REGIONS = [region(), region(holes=(HOLE,), orientation_deg=None, max_width_px=30.0)]
 
 
 def test_csv_has_a_row_a_crack():
-    first, second = csv.DictReader(io.StringIO(to_csv(REGIONS)))
+    first, second = csv.DictReader(io.StringIO(to_csv(REGIONS, PHOTO)))
     assert first["crack"] == "1"
     assert float(first["length_px"]) == 40
     assert float(first["mean_width_px"]) == 3
@@ -50,7 +53,7 @@ def test_csv_has_a_row_a_crack():
 
 
 def test_csv_in_millimetres():
-    first, second = csv.DictReader(io.StringIO(to_csv(REGIONS, Scale(0.5))))
+    first, second = csv.DictReader(io.StringIO(to_csv(REGIONS, SCALED)))
     assert float(first["length_mm"]) == 20
     assert float(first["mean_width_mm"]) == 1.5
     assert float(first["max_width_mm"]) == 2
@@ -59,24 +62,27 @@ def test_csv_in_millimetres():
 
 
 def test_a_hair_under_180_degrees_is_written_as_level():
-    [row] = csv.DictReader(io.StringIO(to_csv([region(orientation_deg=179.99)])))
+    [row] = csv.DictReader(io.StringIO(to_csv([region(orientation_deg=179.99)], PHOTO)))
     assert float(row["orientation_deg"]) == 0
 
 
 def test_csv_of_nothing_still_has_its_header():
-    [header] = to_csv([]).splitlines()
-    assert header.startswith("crack,length_px,")
+    [header] = to_csv([], PHOTO).splitlines()
+    assert header.startswith("photo,crack,length_px,")
 
 
 def test_geojson_gives_outline_and_centreline():
-    collection = json.loads(json.dumps(to_geojson(REGIONS, "wall.jpg", SIZE, Scale(0.5))))
+    collection = json.loads(json.dumps(to_geojson(REGIONS, SCALED)))
     assert collection["type"] == "FeatureCollection"
     assert collection["photo"] == {
         "name": "wall.jpg",
         "width_px": 125,
         "height_px": 80,
+        "verdict": "crack",
+        "probability": 0.9753,
         "mm_per_px": 0.5,
         "doubts": [],
+        "model_sha256": "ab12",
     }
     outline, centreline, with_hole, _ = collection["features"]
     assert outline["geometry"] == {"type": "Polygon", "coordinates": [SQUARE.tolist()]}
@@ -99,21 +105,21 @@ def filled(polygon, size=SIZE):
 
 @pytest.mark.parametrize("hole", [HOLE, HOLE[::-1]])
 def test_coco_polygons_leave_holes_out(hole):
-    coco = json.loads(json.dumps(to_coco([region(holes=(hole,))], "wall.jpg", SIZE)))
+    coco = json.loads(json.dumps(to_coco([region(holes=(hole,))], PHOTO)))
     [annotation] = coco["annotations"]
     [polygon] = annotation["segmentation"]
     mask = filled(polygon)
     assert (mask[25, 30], mask[40, 15], mask[40, 30], mask[5, 5]) == (1, 1, 0, 0)
     x, y = np.reshape([*polygon, *polygon[:2]], (-1, 2)).T
     area = abs((x[:-1] * y[1:] - x[1:] * y[:-1]).sum()) / 2
-    assert area == 40 * 40 - 20 * 20
+    assert annotation["area"] == area == 40 * 40 - 20 * 20
 
 
 def test_coco_polygons_leave_many_holes_out():
     corners = [(x, y) for x in (14, 30, 42) for y in (24, 34, 50)]
     square = np.array([(0, 0), (4, 0), (4, 4), (0, 4), (0, 0)], float)
     holes = tuple(square + corner for corner in corners)
-    coco = to_coco([region(holes=holes)], "wall.jpg", SIZE)
+    coco = to_coco([region(holes=holes)], PHOTO)
     [polygon] = coco["annotations"][0]["segmentation"]
     mask = filled(polygon)
     assert [mask[y + 2, x + 2] for x, y in corners] == [0] * 9
@@ -121,7 +127,7 @@ def test_coco_polygons_leave_many_holes_out():
 
 
 def test_coco():
-    coco = to_coco(REGIONS, "wall.jpg", SIZE)
+    coco = to_coco(REGIONS, PHOTO)
     [image] = coco["images"]
     assert (image["file_name"], image["width"], image["height"]) == ("wall.jpg", 125, 80)
     first, second = coco["annotations"]
@@ -129,6 +135,7 @@ def test_coco():
     assert first["segmentation"] == [[10, 20, 50, 20, 50, 60, 10, 60]]
     assert first["bbox"] == [10, 20, 40, 40]
     assert (first["area"], first["iscrowd"], first["category_id"]) == (1600, 0, 1)
+    assert first["attributes"]["area_px"] == 120
     assert first["attributes"]["mean_width_px"] == 3
     [category] = coco["categories"]
     assert (category["id"], category["name"]) == (1, "crack")
@@ -136,9 +143,18 @@ def test_coco():
 
 def test_every_file_tells_the_doubts():
     doubts = [Doubt("small", "It is small.", "Go closer."), Doubt("dark", "It is dark.", "Light.")]
-    rows = csv.DictReader(io.StringIO(to_csv(REGIONS, None, doubts)))
+    photo = replace(PHOTO, doubts=doubts)
+    rows = csv.DictReader(io.StringIO(to_csv(REGIONS, photo)))
     assert [row["doubts"] for row in rows] == ["small dark"] * 2
-    photo = to_geojson([], "wall.jpg", SIZE, None, doubts)["photo"]
-    assert photo["doubts"] == ["small", "dark"]
-    [image] = to_coco([], "wall.jpg", SIZE, None, doubts)["images"]
-    assert image["attributes"] == {"doubts": ["small", "dark"]}
+    assert to_geojson([], photo)["photo"]["doubts"] == ["small", "dark"]
+    [image] = to_coco([], photo)["images"]
+    assert image["attributes"]["doubts"] == ["small", "dark"]
+
+
+def test_every_row_of_a_csv_names_photo_verdict_and_model():
+    first, second = csv.DictReader(io.StringIO(to_csv(REGIONS, SCALED)))
+    for row in (first, second):
+        assert (row["photo"], row["verdict"], row["probability"]) == ("wall.jpg", "crack", "0.9753")
+        assert (row["mm_per_px"], row["model_sha256"]) == ("0.5", "ab12")
+    [formula] = csv.DictReader(io.StringIO(to_csv([region()], replace(PHOTO, name="=1+1.jpg"))))
+    assert formula["photo"] == "'=1+1.jpg"

@@ -28,7 +28,7 @@ _RULER = "Two points"
 @st.fragment
 def show_cracks(result: Result) -> None:
     """Offer to measure; then the list beside the photo, and a click on a row goes near."""
-    if not st.toggle("Measure the cracks", key="measure"):
+    if not st.toggle("Measure the cracks", key="measure", persist_state="session"):
         return
     with errors_told(st.error):
         regions = _measured(result.inspection)
@@ -40,7 +40,7 @@ def show_cracks(result: Result) -> None:
         scale = None
         with errors_told(st.warning):
             scale = _ask_scale(result)
-        listed, seen = st.columns([6, 5], gap="medium")
+        listed, seen = st.columns([8, 5], gap="medium")
         with listed:
             chosen = _show_list(regions, scale)
             _go_near(result, regions, chosen)
@@ -80,6 +80,7 @@ def _ask_scale(result: Result) -> Scale | None:
             default=_NONE,
             required=True,
             key="scale-way",
+            persist_state="session",
         )
         if way == _RULER:
             scale = ruler_scale(result)
@@ -96,11 +97,16 @@ def _ask_scale(result: Result) -> Scale | None:
                 value=None,
                 format="%.4f",
                 key=f"scale-number-{photo_id(result)}",  # another photo has another scale
+                persist_state="session",
             )
             return None if mm_per_px is None else Scale(mm_per_px)
         if way == _MARKER:
             side_mm = st.number_input(
-                "Side of its black square, mm", min_value=1.0, value=50.0, key="scale-marker"
+                "Side of its black square, mm",
+                min_value=1.0,
+                value=50.0,
+                key="scale-marker",
+                persist_state="session",
             )
             st.download_button(
                 "Marker to print",
@@ -126,14 +132,13 @@ def _show_list(regions: Sequence[CrackRegion], scale: Scale | None) -> int | Non
         row: dict[str, Any] = {
             "crack": number,
             f"length, {unit}": round(region.length_px * size),
-            f"mean width, {unit}": round(region.mean_width_px * size, 1),
+            f"mean, {unit}": round(region.mean_width_px * size, 1),
             f"widest, {unit}": round(region.max_width_px * size, 1),
-            "direction": "–" if angle is None else f"{round(angle) % 180}°",
-            "branches": region.branches,
-            "% of photo": round(100 * region.share, 2),
         }
         if scale:
             row["class"] = width_class(region.max_width_px * size)
+        row["direction"] = "–" if angle is None else f"{round(angle) % 180}°"
+        row["% of photo"] = round(100 * region.share, 2)
         rows.append(row)
     chosen = st.dataframe(
         rows,
@@ -163,10 +168,7 @@ def _show_view(inspection: Inspection, regions: Sequence[CrackRegion], chosen: i
     from cracklib.region_view import render_region_view
 
     view = render_region_view(inspection.photo.pixels, regions[:_MOST_SHOWN], chosen, _VIEW_SIDE_PX)
-    if chosen is None:
-        caption = "Choose a row to go near"
-    else:
-        caption = f"Crack {chosen + 1}, in the photo's own pixels"
+    caption = "Choose a row to go near" if chosen is None else f"Crack {chosen + 1}, from near"
     st.image(encode_jpeg(view), width="stretch", alt="The cracks outlined", caption=caption)
 
 
@@ -174,23 +176,24 @@ def _show_downloads(
     inspection: Inspection, regions: Sequence[CrackRegion], scale: Scale | None
 ) -> None:
     from cracklib.export import to_coco, to_csv, to_geojson
+    from cracklib.measurement import exported_photo
 
-    photo, doubts = inspection.photo, inspection.doubts
+    photo = exported_photo(inspection, scale)
     stem = PurePath(photo.name).stem or "photo"
     with st.container(horizontal=True, key="cracks-downloads"):
         for label, suffix, mime, make in (
-            ("CSV", "csv", "text/csv", lambda: to_csv(regions, scale, doubts)),
+            ("CSV", "csv", "text/csv", lambda: to_csv(regions, photo)),
             (
                 "GeoJSON",
                 "geojson",
                 "application/geo+json",
-                lambda: json.dumps(to_geojson(regions, photo.name, photo.size, scale, doubts)),
+                lambda: json.dumps(to_geojson(regions, photo)),
             ),
             (
                 "COCO",
                 "coco.json",
                 "application/json",
-                lambda: json.dumps(to_coco(regions, photo.name, photo.size, scale, doubts)),
+                lambda: json.dumps(to_coco(regions, photo)),
             ),
         ):
             st.download_button(

@@ -53,7 +53,6 @@ def show_feedback(result: Result) -> None:
                 type="primary" if chosen else "secondary",
                 on_click=_answer,
                 args=(_Answer(name, result.full_jpeg, label),),
-                help="Keeps the photo on the server, for you alone, to train on.",
             )
         if kept:
             st.button(
@@ -62,6 +61,11 @@ def show_feedback(result: Result) -> None:
                 type="tertiary",
                 on_click=_answer,
                 args=(_Answer(name, result.full_jpeg, None),),
+            )
+        else:
+            st.caption(
+                "The answer keeps the photo on the server, for you alone, to train on.",
+                width="content",
             )
     n_photos = len(photo_set(folder).photos) if folder else 0
     if n_photos:

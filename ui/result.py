@@ -36,11 +36,12 @@ _HEAT_MAPS = {
 }
 """What each choice of heat is to ``cracklib``; the link has the choice as it is shown."""
 HEAT_MAP_NAMES = {heat_map: name for name, heat_map in _HEAT_MAPS.items()}
+_SPOKEN = {"crack": "a crack", "no_crack": "no crack"}
 _TITLES = {"crack": "Crack found", "no_crack": "No crack found"}
 _CAPTIONS = {
     "crack": "Where the crack runs",
     "activation": "Where the evidence is",
-    "article": "What speaks for the verdict, whichever it is",
+    "article": "What speaks for {}, the verdict",
 }
 
 
@@ -69,7 +70,7 @@ def _show_heat(result: Result) -> None:
     asked = {key: st.query_params[key] for key in DEFAULTS if key in st.query_params}
     viewer = st.container()
     with st.container(key="controls"):
-        heat_column, *columns = st.columns([7, 4, 4, 8], gap="medium")
+        heat_column, *columns = st.columns([11, 4, 4, 10], gap="small")
         opacity_column, threshold_column, colormap_column = columns
     heat_name = heat_column.segmented_control(
         "Heat",
@@ -123,7 +124,10 @@ def _show_heat(result: Result) -> None:
             result,
             heat_map,
             {"opacity": opacity, "threshold": threshold, "colormap": colormap},
-            (_CAPTIONS[heat_map], "No evidence above the threshold"),
+            (
+                _CAPTIONS[heat_map].format(_SPOKEN[inspection.verdict]),
+                "No evidence above the threshold",
+            ),
             f"{_title(inspection)}, {percent(inspection.probability)} probability of a crack",
             on_ruler=measure_with_ruler,
         )
@@ -155,7 +159,7 @@ def _show_heat(result: Result) -> None:
         )
     ignored = [key for key, text in asked.items() if not _is_choice(key, text)]
     if ignored:
-        st.caption(f"The link's {' and '.join(ignored)} can't be used; the default is shown.")
+        st.caption(f"The link's {', '.join(ignored)} can't be used; the default is shown.")
 
 
 def _reset() -> None:

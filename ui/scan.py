@@ -145,7 +145,7 @@ def _progress(scan: Scan) -> tuple[float, str]:
     text = f"Searching at full resolution, {share:.0%}".replace("%", " %")
     if share:
         text += f", {scan.seconds * (1 - share) / share:.0f} s left"
-    return share, text
+    return share, text + ". Until then, below is what the looks at the whole found."
 
 
 def _cancel(search: _Search) -> None:

@@ -110,8 +110,9 @@ def problem() -> str | None:
 
 
 def leave() -> None:
-    """Note that another page is open, whose address names no photo."""
+    """Note that another page is open, whose address names no photo, and what failed is past."""
     st.session_state.pop("link", None)
+    st.session_state.pop("problem", None)
 
 
 def _serve_request(inspector: Inspector) -> None:

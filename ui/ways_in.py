@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import streamlit as st
 
-from cracklib.photo import PHOTO_SUFFIXES, encode_jpeg, fit_within
+from cracklib.photo import encode_jpeg, fit_within
 from cracklib.samples import SAMPLES, sample_photo
 from ui import session
 
 _FILE, _CAMERA, _URL = "File", "Camera", "Web address"
-_MAX_UPLOAD_MB = 20
+_MAX_UPLOAD_MB = 200
 _ICONS = {_FILE: "upload", _CAMERA: "photo_camera", _URL: "link"}
 
 
@@ -33,11 +33,16 @@ def show_ways_in() -> None:
 
 
 def _show_uploader() -> None:
+    """Takes whatever is dropped: what Streamlit refuses, it explains to a mouse alone. Then it is
+    empty again, for the photo shown may soon be another.
+    """
+    key = f"upload-{st.session_state.setdefault('n_uploads', 0)}"
     st.file_uploader(
         "Choose a wall photo or drop it here",
-        type=PHOTO_SUFFIXES,
-        key="upload",
-        on_change=_take_file,
+        key=key,
+        on_change=_take_files,
+        args=(key,),
+        accept_multiple_files=True,
         max_upload_size=_MAX_UPLOAD_MB,
         label_visibility="collapsed",
     )
@@ -53,10 +58,14 @@ def _show_camera() -> None:
     )
 
 
-def _take_file() -> None:
-    file = st.session_state.upload
-    if file is not None:
-        session.ask_for_file(file.getvalue(), file.name)
+def _take_files(key: str) -> None:
+    files = st.session_state[key]
+    if not files:
+        return
+    st.session_state.n_uploads += 1
+    session.ask_for_file(files[0].getvalue(), files[0].name)
+    if len(files) > 1:
+        st.toast(f"One photo at a time: of the {len(files)}, the first is inspected.")
 
 
 def _take_picture() -> None:

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import expect
 
 from cracklib.photo import read_photo
-from cracklib.samples import SAMPLES
+from cracklib.samples import SAMPLES, SAMPLES_DIR
 from tests.browser.running import (
     picture,
     press_on_slider,
@@ -68,6 +68,14 @@ def test_a_name_is_shown_as_it_is(app_url, open_page, photo_file):
     expect(caption).to_contain_text("www")
     assert name in caption.inner_text().replace("\N{WORD JOINER}", "")
     expect(caption.get_by_role("link")).to_have_count(0)
+
+
+def test_of_several_files_the_first_is_inspected_and_that_is_said(app_url, open_page, photo_file):
+    page = open_page(app_url)
+    wait_for_result(page, f"{FIRST}.jpg")
+    upload(page, [photo_file, SAMPLES_DIR / f"{LAST}.jpg"])
+    expect(page.get_by_text("One photo at a time")).to_be_visible()
+    wait_for_result(page, "my wall.png")
 
 
 def test_address_of_a_photo(app_url, open_page, photo_url):
