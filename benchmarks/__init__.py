@@ -1,4 +1,4 @@
-"""Measured figures: each module prints one Markdown table. See README.md."""
+"""Measured figures: each command prints a Markdown table. See README.md."""
 
 import os
 

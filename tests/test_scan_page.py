@@ -102,7 +102,7 @@ def test_the_switch_takes_up_a_cancelled_search(app):
     assert "Cancel" in labels(app)
 
 
-@pytest.mark.parametrize("how", ["cancel", "switch", "another photo", "a small photo"])
+@pytest.mark.parametrize("how", ["cancel", "switch", "page", "another photo", "a small photo"])
 def test_a_search_that_is_left_gives_its_memory_back(app, inspector, monkeypatch, how):
     app.run()
     upload(app, speck(1500, 1600))
@@ -113,6 +113,8 @@ def test_a_search_that_is_left_gives_its_memory_back(app, inspector, monkeypatch
         click(app, "Cancel")
     elif how == "switch":
         app.button_group(key="scan").set_value("Off").run()
+    elif how == "page":
+        app.switch_page("pages/about.py").run()
     else:
         upload(app, speck(1400, 1600) if how == "another photo" else speck(340, 500))
     assert given_back

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from ui import session
+from ui import scan, session
 
 _ROUTED = "routed"
 
@@ -23,6 +23,7 @@ def choose_page() -> st.Page:
     page = st.navigation([inspect, train, model, about], position="top")
     if page is not inspect:
         session.leave()
+        scan.leave()
     return page
 
 

@@ -88,6 +88,11 @@ def show_scan(inspector: Inspector) -> None:
             st.fragment(_go_on, run_every=_PAUSE_S)(search, inspector)
 
 
+def leave() -> None:
+    """Give back the memory of a search while another page is open; it goes on with the page."""
+    _leave(st.session_state.get("search"))
+
+
 def scan_in_link() -> dict[str, str]:
     """What a link has to say of the switch."""
     choice = st.session_state.get("scan", AUTOMATIC)

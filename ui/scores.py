@@ -119,7 +119,7 @@ def show_reproduction() -> None:
         "python -m benchmarks.rendered_walls --out weights/measured/rendered.json\n"
         "# widths and lengths of cracks (docs/crack-widths.png)\n"
         "python -m benchmarks.crack_widths\n"
-        "# the model itself: on 2 cores about 8 hours with AMX, 20 without\n"
+        "# the model itself: on 2 cores about nine hours with AMX, 23 without\n"
         "weights/retrain DATA FOLDER",
         language="sh",
         wrap_lines=True,
