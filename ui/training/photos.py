@@ -81,7 +81,8 @@ def _show_split(photos: Sequence[LabelledPhoto]) -> Split | None:
     st.caption(
         f"Trains on {_by_kind(split.train)}. Held out to measure the model on: "
         f"{_by_kind(split.val)}, chosen at random, the same each time for the same photos. Photos "
-        "that look alike or show the same wall are never on both sides."
+        "that look almost the same are never on both sides; others of one wall may be, which "
+        "flatters the result."
     )
     return split
 
