@@ -94,8 +94,8 @@ def start_training(page):
 def start_long_training(page):
     page.get_by_text("Last block", exact=True).click()
     page.get_by_text("More settings").click()
-    set_number(page, "Epochs", 100)
-    set_number(page, "Patience, epochs", 0)
+    set_number(page, "Epochs (1–100)", 100)
+    set_number(page, "Patience, epochs (0–100)", 0)
     start_training(page)
     expect(stop_button(page)).to_be_visible(timeout=RUN_TIMEOUT_MS)
 

@@ -32,6 +32,7 @@ _PRACTICE, _INSPECT = "Practice set", "From Inspect"
 _ICONS = {_ZIP: "folder_zip", _FOLDERS: "photo_library", _LINKS: "link"}
 _ICONS |= {_PRACTICE: "brush", _INSPECT: "thumbs_up_down"}
 _MAX_FOLDERS_ASKED = 24
+_MAX_PRACTICE = 500
 
 
 def show_ways(photos: PhotoSet | None) -> None:
@@ -159,9 +160,9 @@ def _show_practice(photos: PhotoSet | None) -> None:
     )
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.number_input(
-            "Photos of each kind",
+            f"Photos of each kind ({config.MIN_PHOTOS_PER_CLASS}–{_MAX_PRACTICE})",
             config.MIN_PHOTOS_PER_CLASS,
-            500,
+            _MAX_PRACTICE,
             40,
             10,
             key="n-practice",
