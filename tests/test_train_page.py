@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from cracklib import jobs
@@ -89,6 +90,7 @@ def app(inspector, compared, monkeypatch, tmp_path):
     monkeypatch.setattr(jobs.advance, "__defaults__", ((sys.executable, "-S", str(script)),))
     monkeypatch.setattr(Inspector, "load", lambda *_, **__: inspector)
     speed = Speed(start_s=100, features_s=0, step_s=0, calibrate_s=0)
+    monkeypatch.setattr(st, "page_link", lambda *_, **__: None)  # there are no other pages
     monkeypatch.setattr(settings, "_time", lambda: dict.fromkeys(settings._TRAINABLE, speed))
     for cache in (store, settings._timed):
         cache.clear()

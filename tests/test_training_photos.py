@@ -39,6 +39,7 @@ def folders(monkeypatch, tmp_path):
         return made[-1] if made else None
 
     monkeypatch.setattr(adding, "own_folder", own)
+    monkeypatch.setattr(st, "page_link", lambda *_, **__: None)  # there are no other pages
     return made
 
 

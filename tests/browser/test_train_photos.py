@@ -209,6 +209,21 @@ def test_a_list_that_is_cancelled_while_it_is_downloaded_is_gone(train_page, app
     expect(page.get_by_text("of 12 photos are here")).to_have_count(0)
 
 
+def test_from_the_photos_one_finds_where_all_is_deleted_and_is_told_when_it_is(app_url, chromium):
+    # Not by ``open_page``: some of Streamlit's own requests fail where a later page is loaded.
+    page = chromium.new_page()
+    go_to_train_page(page, app_url)
+    page.get_by_role("radio", name="Two folders").click()
+    give(page, "Not cracked", "wall.png", photo_file(1))
+    page.get_by_role("button", name="Remove all photos").click()
+    page.get_by_role("link", name="Delete everything of mine").click()
+    page.locator("summary").get_by_text("Delete everything of mine").click()
+    page.get_by_role("button", name="Delete it all").click()
+    expect(page.get_by_text("Everything of yours was deleted.")).to_be_visible(timeout=TIMEOUT_MS)
+    expect(page).to_have_url(f"{app_url}/about")
+    page.context.close()
+
+
 def test_a_practice_set_can_be_corrected_at_phone_width(train_page):
     page = train_page
     page.set_viewport_size({"width": 390, "height": 844})

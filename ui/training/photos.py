@@ -56,6 +56,9 @@ def show_photos(folder: SessionFolder | None) -> Split | None:
             f"Remove all photos ({len(photos.photos):,})? This can't be undone. Runs keep those "
             "that they were trained on, until you delete everything of yours."
         )
+        st.page_link(
+            "pages/about.py", label="Delete everything of mine", icon=":material/delete_forever:"
+        )
         st.button("Remove them", type="primary", key="remove-all", on_click=_clear, args=(photos,))
     return split
 
