@@ -187,6 +187,14 @@ class Comparison:
         """The models on the check set."""
         return PairedScores(self.check, self.current.threshold, self.new.threshold)
 
+    @property
+    def recommends_new(self) -> bool:
+        """Whether to go on with the new model: not where it is worse on the held-out photos, even
+        perhaps, or on the check set without being better on those.
+        """
+        yours, ours = self.on_held_out.change, self.on_check_set.change
+        return yours == "better" or ("worse" not in yours and ours != "worse")
+
     def explain(self) -> str:
         """Both changes in a few words: "Better on your walls, worse on ours."."""
         yours, ours = self.on_held_out.change, self.on_check_set.change

@@ -6,6 +6,7 @@ spec.json       what to run; its being there makes the job
 process         the process group; locked as long as the run lives (see ``_start``)
 progress.jsonl  events, one JSON object a line, written by the run
 log.txt         all it printed
+tmp             its temporary files
 status          its exit status
 stop, cancel    there when that was asked for
 """
@@ -55,7 +56,8 @@ _FULL_DISK = tuple(os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT
 class Progress:
     """How far a run is. ``step`` is its latest step event, ``epochs`` are all its epoch events.
 
-    ``done`` of ``total`` photos are through where the stage is "features" or "calibrating".
+    ``done`` of ``total`` photos are through where the stage is "features", and steps where it is
+    "calibrating".
     ``stopped`` says of a stage "done" that the run was stopped before its last epoch, ``message``
     of a stage "failed" why.
     """
@@ -83,7 +85,11 @@ class Job:
     @cached_property
     def data(self) -> Path:
         """The folder of photos it trains and validates on."""
-        return Path(self.arguments[self.arguments.index("--data") + 1])
+        return Path(self.option("data"))
+
+    def option(self, name: str) -> str:
+        """What its command line gives for ``--name``."""
+        return self.arguments[self.arguments.index(f"--{name}") + 1]
 
     @cached_property
     def out(self) -> Path:
@@ -105,6 +111,10 @@ class Job:
     def has_model(self) -> bool:
         """Whether the run came to its end and what it wrote is still there."""
         return self.out.exists() and self.progress().stage == "done"
+
+    def has_begun(self) -> bool:
+        """Whether the run was started, and not cancelled while it waited."""
+        return self._has("process")
 
     def has_ended(self) -> bool:
         """Whether the run is over, however it ended, or deleted; it stays so."""
@@ -299,15 +309,17 @@ def _start(job: Job, command: Sequence[str]) -> None:
     """
     progress = job.folder / "progress.jsonl"
     arguments = [*job.arguments, "--out", str(job.out), "--progress", str(progress)]
-    unlocked = job.folder / "process.tmp"
+    unlocked, temporary = job.folder / "process.tmp", job.folder / "tmp"
     try:
+        temporary.mkdir(exist_ok=True)
         with unlocked.open("w") as process, (job.folder / "log.txt").open("ab") as log:
             fcntl.flock(process, fcntl.LOCK_EX)
             unlocked.rename(job.folder / "process")
             with subprocess.Popen(  # noqa: S603
                 ["/bin/sh", "-c", _DETACHED, str(job.folder / "status"), *command, *arguments],
                 cwd=Path(__file__).resolve().parent.parent,
-                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                # TensorFlow leaves the code it generates, which would never be deleted.
+                env={**os.environ, "PYTHONUNBUFFERED": "1", "TMPDIR": str(temporary)},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -156,7 +156,8 @@ def _imagenet_base() -> Weights:
     except Exception as error:  # Keras raises a bare Exception when the download fails
         raise TrainingError(
             f"Can't download Keras's ImageNet weights ({error}). "
-            "Check the connection, or start offline with --start hed or --start bundled."
+            "Check the connection, or start from an edge detector (hed) or the bundled model "
+            "(bundled)."
         ) from error
     return {
         f"{name}/{part}": np.array(value, np.float32)

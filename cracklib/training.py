@@ -50,10 +50,10 @@ from cracklib.views import (
 from cracklib.weights import ModelCard, Weights, encode_weights, read_encoded, save_weights, sha256
 
 Report = Callable[[dict[str, Any]], None]
-"""Called with plain-valued events, told apart by "event": "features", "validating" and
-"calibrating" (done, total), "step" (step, steps, epoch, epochs, loss, accuracy, photos_per_s,
-seconds_left), "epoch" (epoch, loss, accuracy, val_loss, val_accuracy) and "done" (stopped). May
-raise ``StopTraining``, but for the last two kinds and "calibrating"."""
+"""Called with plain-valued events, told apart by "event": "features", "validating" (done, total
+photos) and "calibrating" (done, total steps), "step" (step, steps, epoch, epochs, loss, accuracy,
+photos_per_s, seconds_left), "epoch" (epoch, loss, accuracy, val_loss, val_accuracy) and "done"
+(stopped). May raise ``StopTraining``, but for the last two kinds and "calibrating"."""
 
 
 class StopTraining(Exception):  # noqa: N818 (as StopIteration)

@@ -121,8 +121,13 @@ class ModelCard:
 
     @classmethod
     def from_json(cls, text: str) -> ModelCard:
-        """Raises ``ValueError``, ``TypeError`` or ``KeyError`` where ``text`` is no card."""
-        values = json.loads(text)
+        """Raises ``ValueError``, ``TypeError`` or ``KeyError`` where ``text`` is no card; a
+        ``ValueError`` says what is wrong.
+        """
+        try:
+            values = json.loads(text)
+        except ValueError as error:
+            raise ValueError("it is no JSON") from error
         values["heat_scale"] = HeatScale(**values["heat_scale"])
         if values.get("window_scale") is not None:
             values["window_scale"] = WindowScale(**values["window_scale"])
@@ -346,14 +351,15 @@ def _decode_card(text: str, name: str) -> ModelCard:
         AttributeError,
         RecursionError,
     ) as error:
+        why = f" ({error})" if isinstance(error, ValueError) else ""
         raise WeightsError(
-            f"The card of {name} is not a model card of this program ({error}). "
+            f"The card of {name} is not a model card of this program{why}. "
             "Use the .json file that was written together with the weights."
         ) from error
 
 
 def _check_types(card: ModelCard) -> None:
-    """Raise ``TypeError`` or ``AttributeError`` where JSON brought other types than are declared.
+    """Raise where JSON brought other types than are declared.
 
     Cards are uploaded too, and pages show them.
     """
@@ -390,7 +396,7 @@ def _check_types(card: ModelCard) -> None:
         and all(map(math.isfinite, numbers))
         and isinstance(card.recipe, Mapping)
     ):
-        raise TypeError("a text, number or table in it is something else")
+        raise ValueError("a text, number or table in it is something else")
 
 
 def check_shapes(weights: Mapping[str, np.ndarray], name: str) -> None:

@@ -48,7 +48,7 @@ with part(2, "Training"):
     if folder and split:
         show_settings(folder, split)
     else:
-        st.caption("Starts with photos of both kinds, cracked and not.")
+        st.caption("Starts once there are enough different photos of both kinds, cracked and not.")
 
 with part(4, "Your models"):
     show_models(folder)

@@ -1,5 +1,7 @@
 import json
+import re
 from dataclasses import replace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -225,7 +227,8 @@ def visit(data, inspector, bold, small_check_set, monkeypatch, tmp_path):
     """Opens, in a session of its own, a page with only the comparison of a job's model."""
     folder, job = SessionFolder(tmp_path, "token"), Job(tmp_path / "jobs" / "1")
     out = folder.model_path("bold")
-    spec = {"arguments": ["--data", str(data), "--seed", "0"], "out": str(out)}
+    arguments = ["--data", str(data), "--start", "bundled", "--trainable", "head"]
+    spec = {"arguments": arguments, "out": str(out)}
     for path, text in (
         (job.folder / "spec.json", json.dumps(spec)),
         (out, ""),
@@ -263,7 +266,12 @@ class TestPage:
     def test_held_out_photos_and_check_set_stand_beside_each_other(self, page):
         assert not page.error
         headings = [heading.value for heading in page.subheader]
-        assert headings == ["Your held-out photos", "Our check set", "Curves"]
+        assert headings == [
+            "bold compared with the bundled model",
+            "Your held-out photos",
+            "Our check set",
+            "Curves",
+        ]
         assert len(page.get("vega_lite_chart")) == 2
         # The bold model takes the darker of the two sound walls for cracked.
         held_out = [field.label for field in fields(page)][:8]
@@ -289,6 +297,79 @@ class TestPage:
         html = " ".join(html.value for html in page.get("html"))
         assert "Before: <b>the bundled model</b>" in html
         assert "current" not in html.lower(), "the new one is that by now"
+
+    @pytest.mark.parametrize(
+        ("yours", "ours", "advice", "kind"),
+        [
+            (
+                (8, 0),
+                (0, 8),
+                "The new model has forgotten some of what it knew. Use it for walls like yours, or "
+                "train again with fewer epochs.",
+                "primary",
+            ),
+            (
+                (3, 0),
+                (0, 8),
+                "The new model has forgotten some of what it knew. Stay with the bundled model, or "
+                "train again with fewer epochs.",
+                "secondary",
+            ),
+            (
+                (0, 8),
+                (0, 8),
+                "On your walls the new model is worse: stay with the bundled model.",
+                "secondary",
+            ),
+            (
+                (0, 3),
+                (8, 0),
+                "On your walls the new model is perhaps worse: stay with the bundled model.",
+                "secondary",
+            ),
+            ((8, 0), (0, 3), None, "primary"),
+        ],
+    )
+    def test_what_to_do_follows_from_both_sets(
+        self, visit, monkeypatch, data, inspector, bold, yours, ours, advice, kind
+    ):
+        found = compare(data, inspector, bold)
+        found = replace(found, held_out=verdicts(*yours).photos, check=verdicts(*ours).photos)
+        monkeypatch.setattr(shown, "load_comparison", lambda _: found)
+        page = visit()
+        told = [text.value for text in page.markdown if text.value.startswith(("The new", "On "))]
+        assert told == ([advice] if advice else [])
+        [use] = [button for button in page.button if button.label == "Use this model"]
+        assert use.proto.type == kind
+
+    @pytest.mark.parametrize(
+        ("start", "trainable", "words"),
+        [
+            ("bundled", "block5", "forgotten .* with fewer epochs or only the head."),
+            ("hed", "block5", "unlike yours .* train again from the bundled model."),
+        ],
+    )
+    def test_how_to_train_again_follows_from_how_it_was_trained(
+        self, data, inspector, bold, monkeypatch, start, trainable, words
+    ):
+        monkeypatch.setattr(shown, "bundled_inspector", lambda: inspector)
+        found = compare(data, inspector, bold)
+        found = replace(found, held_out=verdicts(8, 0).photos, check=verdicts(0, 8).photos)
+        job = Mock(option={"start": start, "trainable": trainable}.__getitem__)
+        assert re.search(words, shown._advice(found, job))
+
+    def test_what_the_model_before_had_learned_was_not_forgotten(
+        self, data, inspector, bold, monkeypatch
+    ):
+        monkeypatch.setattr(shown, "bundled_inspector", lambda: bold)
+        found = compare(data, inspector, bold)
+        found = replace(found, held_out=verdicts(8, 0).photos, check=verdicts(0, 8).photos)
+        job = Mock(option={"start": "bundled", "trainable": "head"}.__getitem__)
+        assert "forgotten" not in shown._advice(found, job)
+
+    def test_no_change_has_no_minus(self):
+        assert shown._signed(-0.004) == "+0.00"
+        assert shown._signed(-0.006) == "−0.01"
 
     def test_a_cell_opens_with_its_heatmaps_and_closes(self, page, bold):
         before = bold.classifier.forward_passes

@@ -854,6 +854,19 @@ def test_halves_of_the_practice_set_are_no_near_duplicates(practice):
     assert len(find_near_duplicates([labelled(i, phash=7) for i in range(3)])) == 1
 
 
+def test_a_link_with_another_label_than_its_photo_has_is_a_conflict(photos, site):
+    site.answers = {f"/{i}.png": answer(photo_file(i)) for i in range(2)}
+    first, second = links_to(site, 2)
+    assert photos.conflicts([first]) == []
+    photos.add_links([first, second])
+    other = Link(first.url, "no_crack", 2)
+    [conflict] = photos.conflicts([other, second, Link(second.url, None, 3)])
+    assert (conflict.name, conflict.status) == (first.url, "conflict")
+    assert "labelled no crack. It is kept as crack" in conflict.message
+    photos.relabel(conflict.photo.digest, "no_crack")
+    assert photos.conflicts([other]) == []
+
+
 def test_links_are_missing_until_their_photo_is_there(photos, site):
     site.answers["/0.png"] = answer(photo_file())
     links = [*links_to(site, 2), Link(site.url("/none.png"), None, 9)]

@@ -20,7 +20,7 @@ from cracklib.store import Store
 DEADLINE_S = 60
 
 STAND_IN = f"""
-import json, os, pathlib, sys, time
+import json, os, pathlib, sys, tempfile, time
 
 how, _, out, _, progress = sys.argv[1:]
 progress = pathlib.Path(progress)
@@ -42,7 +42,7 @@ print("niceness", os.nice(0), "group", os.getpgid(0), "of", os.getpid())
 tell("features", done=10, total=10)
 tell("epoch", epoch=1, loss=0.5, accuracy=0.75, val_loss=0.6, val_accuracy=0.7)
 tell("step", step=3, steps=8, epoch=2, epochs=2, loss=0.4, accuracy=0.8, photos_per_s=9.0,
-     seconds_left=5.0, pid=os.getpid())
+     seconds_left=5.0, pid=os.getpid(), temporary=tempfile.mkstemp()[1])
 if how == "wait":
     stopped = wait_for("stop", "go") == "stop"
 elif how == "crash":
@@ -355,6 +355,14 @@ def test_an_ended_session_takes_its_runs_with_it(sessions, session, command):
         assert waiting.has_ended()
         wait_until(lambda: is_free(process))
     assert sessions.open(session.token) is None
+
+
+def test_temporary_files_of_a_run_are_deleted_with_its_session(sessions, session, command):
+    job = start(sessions, session, command)
+    temporary = Path(job.progress().step["temporary"])
+    assert temporary.is_file()
+    end_session(session)
+    assert not temporary.exists()
 
 
 def test_a_half_written_line_waits_for_its_rest(sessions, session):

@@ -95,7 +95,7 @@ def test_failed_download_names_the_offline_starts(monkeypatch):
         raise Exception("URL fetch failure")
 
     monkeypatch.setattr(keras.applications, "VGG16", fail)
-    with pytest.raises(TrainingError, match="--start hed or --start bundled"):
+    with pytest.raises(TrainingError, match=r"\(hed\) or the bundled model \(bundled\)"):
         start_weights("imagenet")
 
 

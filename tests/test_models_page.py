@@ -1,5 +1,7 @@
 """The last part of the training page, run by Streamlit's own tester."""
 
+import json
+
 import numpy as np
 import pytest
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
@@ -168,6 +170,34 @@ def test_a_model_whose_card_is_broken_can_still_be_deleted(app, packed):
     app.button(key="delete-broken").click().run()
     assert not app.error
     assert folder.models() == []
+
+
+@pytest.mark.parametrize(
+    ("card", "reason"),
+    [
+        ("{", " (it is no JSON)"),
+        ({"activation_ranges": "much"}, ""),
+        ({"colour": "red"}, ""),
+        ({"temperature": -1}, " (temperature must be above 0)"),
+        ({"seed": "7"}, " (a text, number or table in it is something else)"),
+    ],
+)
+def test_what_is_wrong_with_a_card_is_said_in_words(app, card, reason):
+    text = card if isinstance(card, str) else json.dumps(json.loads(CARD.to_json()) | card)
+    give(app, ("wall.safetensors", b""), ("wall.json", text.encode()))
+    assert app.error[0].value.replace("\\", "") == (
+        f"The card of wall is not a model card of this program{reason}. Use the .json file that "
+        "was written together with the weights."
+    )
+
+
+def test_before_the_model_in_use_is_deleted_it_is_said_what_judges_then(app, packed):
+    give(app, ("theirs.zip", packed))
+    [question] = [text.value for text in app.markdown if text.value.startswith("Delete ")]
+    assert "bundled model" not in question
+    app.button(key="use-theirs").click().run()
+    [question] = [text.value for text in app.markdown if text.value.startswith("Delete ")]
+    assert "The bundled model then judges your photos." in question
 
 
 def test_a_card_in_a_sentence():

@@ -137,6 +137,15 @@ def test_deleting_everything_removes_folder_cookie_and_memory(app, sent):
     assert photo_set(folder) is not photos
 
 
+def test_who_deleted_everything_is_told_so_once(app):
+    app.query_params["deleted"] = "1"
+    app.run()
+    assert [toast.value for toast in app.toast] == ["Everything of yours was deleted."]
+    assert "deleted" not in app.query_params
+    app.run()
+    assert not app.toast
+
+
 def test_no_page_says_the_token(app):
     click(app, "Keep")
     token = set_cookie(app)["token"]

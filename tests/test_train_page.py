@@ -1,12 +1,14 @@
 """The training page in Streamlit's own tester; a small script stands in for the training run."""
 
 import io
+import re
 import sys
 import time
 import zipfile
 from pathlib import Path
 
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from cracklib import jobs
@@ -88,6 +90,7 @@ def app(inspector, compared, monkeypatch, tmp_path):
     monkeypatch.setattr(jobs.advance, "__defaults__", ((sys.executable, "-S", str(script)),))
     monkeypatch.setattr(Inspector, "load", lambda *_, **__: inspector)
     speed = Speed(start_s=100, features_s=0, step_s=0, calibrate_s=0)
+    monkeypatch.setattr(st, "page_link", lambda *_, **__: None)  # there are no other pages
     monkeypatch.setattr(settings, "_time", lambda: dict.fromkeys(settings._TRAINABLE, speed))
     for cache in (store, settings._timed):
         cache.clear()
@@ -181,7 +184,7 @@ def test_a_run_from_start_to_end(ready, compared):
 
     go_on(job, "train", "training")
     ready.run()
-    assert "1 min 15 s left · 9 photos a second" in texts(ready)
+    assert "1 min 15 s left of training; calibration follows · 9 photos a second" in texts(ready)
     assert {"Stop, keep the best epoch", "Cancel"} <= set(labels(ready))
     assert len(ready.get("arrow_vega_lite_chart") + ready.get("vega_lite_chart")) == 2
     assert compared == []
@@ -192,6 +195,30 @@ def test_a_run_from_start_to_end(ready, compared):
     assert compared == ["model 1"]
     assert not {"Stop, keep the best epoch", "Cancel"} & set(labels(ready))
     assert ready.text_input(key="training-name-1").value == "model 2"
+
+
+def test_a_later_run_that_was_cancelled_while_it_waited_hides_no_result(ready):
+    job = start(ready)
+    click(ready, "Start training")
+    later = all_jobs()[-1]
+    ready.button(key=f"cancel-{later.folder.name}").click().run()
+    assert "**model 1** is being trained" in texts(ready)
+    for signal, stage in (("train", "training"), ("finish", "done")):
+        go_on(job, signal, stage)
+    ready.run()
+    assert "**model 1** is trained" in texts(ready)
+    assert "Finished. Epoch 1 of 2 was the best" in texts(ready)
+    assert [box.label for box in ready.expander if "model 2" in box.label] == [
+        "model 2 · cancelled"
+    ]
+
+
+def test_calibration_is_counted_in_steps(ready):
+    job = start(ready)
+    with (job.folder / "progress.jsonl").open("a") as file:
+        file.write('{"event": "calibrating", "done": 20, "total": 50}\n')
+    ready.run()
+    assert "Calibrating: step 20 of 50" in [bar.proto.text for bar in ready.get("progress")]
 
 
 def test_of_several_models_each_can_be_compared(ready, compared):
@@ -304,6 +331,20 @@ def test_what_is_set_is_what_runs(ready):
     assert (given.class_weights, given.seed) == (False, 5)
     assert (given.optimizer, given.augmentation) == (default.optimizer, default.augmentation)
     assert (given.batch_size, given.patience) == (default.batch_size, default.patience)
+
+
+def test_the_numbers_that_can_be_set_are_said(ready):
+    numbers = [number for number in ready.number_input if number.key.startswith("training-")]
+    assert "Epochs (1–100)" in [number.label for number in numbers]
+    for number in numbers:
+        least, most = re.search(r"\((.*)–(.*)\)", number.label.replace(",", "")).groups()
+        assert (float(least), float(most)) == (number.min, number.max)
+
+
+def test_the_learning_rate_goes_up_and_down_in_small_steps(ready):
+    rate = ready.number_input(key="training-learning_rate-1")
+    assert rate.decrement().value == pytest.approx(2e-5)
+    assert rate.increment().increment().value == pytest.approx(4e-5)
 
 
 def test_the_articles_values_are_one_click_away_and_so_is_the_way_back(ready):

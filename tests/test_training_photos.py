@@ -39,6 +39,7 @@ def folders(monkeypatch, tmp_path):
         return made[-1] if made else None
 
     monkeypatch.setattr(adding, "own_folder", own)
+    monkeypatch.setattr(st, "page_link", lambda *_, **__: None)  # there are no other pages
     return made
 
 
@@ -141,7 +142,7 @@ def test_a_practice_set_is_split_and_its_labels_can_be_corrected(app, folders):
     app.button_group(key="gallery-filter").set_value("held_out").run()
     held_out = app.session_state.split.val
     assert len(app.get("image")) == len(held_out)
-    assert any(caption.value.startswith("held out · ") for caption in app.caption)
+    assert any(caption.value.endswith(r"crack\.jpg · held out") for caption in app.caption)
 
 
 def test_a_second_practice_set_has_other_walls(app, folders):
@@ -195,6 +196,30 @@ def test_a_zip_that_was_cancelled_leaves_nothing(app, folders):
     press(app, "drop-zip")
     assert folders == []
     assert not app.selectbox
+
+
+@pytest.mark.parametrize("way", ["zip", "links"])
+def test_cancel_also_ends_adding_that_has_begun(app, folders, site, way):
+    site.answers = {"/0.png": answer(photo_file())}
+    if way == "zip":
+        give_zip(app, {"crack/a.png": photo_file()})
+    else:
+        give_list(app, f"content,label\n{site.url('/0.png')},crack")
+    app.session_state["intake"].requests += [
+        adding.Request(lambda photos, _: photos.add_uploads([("a", photo_file(1), "crack")])),
+        adding.Request(lambda *_: pytest.fail("was not cancelled"), way),
+    ]
+    press(app, f"drop-{way}")
+    assert not app.error
+    assert labels_in(folders) == {"crack": 1}
+
+
+def test_the_labels_chosen_for_a_zip_stay_when_another_way_is_looked_at(app):
+    give_zip(app, {"heil/a.png": photo_file()})
+    app.selectbox[0].set_value("no_crack").run()
+    go_to(app, "Two folders")
+    go_to(app, "Zip")
+    assert app.selectbox[0].value == "no_crack"
 
 
 @pytest.mark.parametrize(
@@ -302,6 +327,37 @@ def test_links_without_a_label_are_asked_for(app, folders, site, label):
     assert labels_in(folders) == ({"no_crack": 1, "crack": 1} if label else {"no_crack": 1})
 
 
+def test_the_label_of_links_without_one_stays_when_another_way_is_looked_at_until_another_list(app):
+    text = "content,label\nhttp://a.org/b.png,"
+    give_list(app, text)
+    app.selectbox(key="no-label").set_value("crack").run()
+    go_to(app, "Zip")
+    go_to(app, "List of links")
+    assert app.selectbox(key="no-label").value == "crack"
+    press(app, "drop-links")
+    give_list(app, text)
+    assert app.selectbox(key="no-label").value is None
+
+
+def test_a_list_with_other_labels_than_photos_that_are_there_is_told(app, folders, site):
+    site.answers = {f"/{i}.png": answer(photo_file(i)) for i in range(2)}
+    first, second = (site.url(f"/{i}.png") for i in range(2))
+    give_list(app, f"content,label\n{first},crack\n{second},crack")
+    press(app, "add-links")
+    press(app, "drop-links")
+    give_list(app, f"content,label\n{first},crack\n{second},no crack")
+    assert next(box.label for box in app.expander) == "1 came with two labels; the first is kept"
+    assert "It is kept as crack" in text_of(app)
+    press(app, "dismiss")
+    press(app, "drop-links")
+
+    give_list(app, f"content,label\n{first},crack\n{second},")
+    assert "kept as crack" not in text_of(app)
+    app.selectbox(key="no-label").set_value("no_crack").run()
+    assert "'1.png', but labelled no crack. It is kept as crack" in text_of(app).replace("\\", "")
+    assert labels_in(folders) == {"crack": 2}
+
+
 def test_the_name_of_what_is_refused_is_shown_as_text(app):
     go_to(app, "Zip")
     give_zip(app, {"crack/../**a**.png": photo_file()})
@@ -336,7 +392,7 @@ def test_adding_that_was_cut_short_goes_on_and_tells_of_no_duplicates(app, folde
     app.run()
     assert labels_in(folders) == {"crack": 9}
     assert [box.label for box in app.expander] == [
-        "1 came twice and are kept once",
+        "1 came twice and is kept once",
         "The photos and their labels (9)",
     ]
 

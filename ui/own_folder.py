@@ -31,7 +31,7 @@ export default function ({ data: { name, token, maxAge } }) {
   const secure = location.protocol === "https:" ? "; Secure" : "";
   document.cookie =
     `${name}=${token}; Max-Age=${maxAge}; Path=/; SameSite=Strict${secure}`;
-  if (!token) location.replace(location.pathname);
+  if (!token) location.replace(`${location.pathname}?deleted=1`);
 }
 """,
 )
@@ -125,7 +125,9 @@ def _tell_browser(box: DeltaGenerator, token: str, when: str) -> None:
 
 
 def show_deletion() -> None:
-    """A way to delete all that this session keeps, where it keeps anything."""
+    """A way to delete all that this session keeps, where it keeps anything; and that it is done."""
+    if st.query_params.pop("deleted", None):
+        st.toast("Everything of yours was deleted.", icon=":material/check:", duration="long")
     if own_folder(create=False) is None:
         return
     with st.expander("Delete everything of mine", icon=":material/delete_forever:"):

@@ -130,6 +130,15 @@ class PhotoSet:
             link for link in links if link.label and self._digest_of_url.get(link.url) not in photos
         ]
 
+    def conflicts(self, links: Sequence[Link]) -> list[Outcome]:
+        """Of each link to a photo that the set has under another label, that it is kept so."""
+        known = [(link, self._photos.get(self._digest_of_url.get(link.url, ""))) for link in links]
+        return [
+            _already_there(link.url, link.label, photo)
+            for link, photo in known
+            if link.label and photo and link.label != photo.label
+        ]
+
     def add_links(self, links: Sequence[Link], progress: Progress | None = None) -> list[Outcome]:
         """Download and add the photos of those links that are ``missing``,
         ``config.DOWNLOAD_THREADS`` at a time. Until all are there, they are ``open_links``.
@@ -230,7 +239,7 @@ class PhotoSet:
     def _keep(self, item: _Item, data: bytes) -> Outcome:
         digest = hashlib.sha256(data).hexdigest()
         if known := self._photos.get(digest):
-            outcome = _already_there(item, known)
+            outcome = _already_there(item.name, item.label, known)
         else:
             photo = self._new_photo(item, data, digest)
             with _storing():
@@ -321,14 +330,13 @@ def _render_practice(kind: WallKind, label: Verdict, seed: tuple[int, int]) -> b
     return encode_jpeg(pixels)
 
 
-def _already_there(item: _Item, known: LabelledPhoto) -> Outcome:
-    name = shown_name(item.name)
-    same = f"'{name}' is the same file as '{known.name}'"
-    if item.label == known.label:
-        return Outcome(item.name, "duplicate", f"{same}, and is kept once.", known)
-    this, first = (label.replace("_", " ") for label in (item.label, known.label))
+def _already_there(name: str, label: Verdict, known: LabelledPhoto) -> Outcome:
+    same = f"'{shown_name(name)}' is the same file as '{known.name}'"
+    if label == known.label:
+        return Outcome(name, "duplicate", f"{same}, and is kept once.", known)
+    this, first = (text.replace("_", " ") for text in (label, known.label))
     message = f"{same}, but labelled {this}. It is kept as {first}: correct that if it is wrong."
-    return Outcome(item.name, "conflict", message, known)
+    return Outcome(name, "conflict", message, known)
 
 
 def _source(photo: LabelledPhoto) -> str:

@@ -94,8 +94,8 @@ def start_training(page):
 def start_long_training(page):
     page.get_by_text("Last block", exact=True).click()
     page.get_by_text("More settings").click()
-    set_number(page, "Epochs", 100)
-    set_number(page, "Patience, epochs", 0)
+    set_number(page, "Epochs (1–100)", 100)
+    set_number(page, "Patience, epochs (0–100)", 0)
     start_training(page)
     expect(stop_button(page)).to_be_visible(timeout=RUN_TIMEOUT_MS)
 
@@ -247,7 +247,7 @@ def test_one_trains_while_another_inspects_and_waits_for_its_turn(app_url, open_
     other.locator('input[type="file"]').set_input_files(photo_file)
     wait_for_result(other, "my wall.png")
     open_training(other, other.url)
-    expect(other.get_by_text("Starts with photos of both kinds")).to_be_visible()
+    expect(other.get_by_text("Starts once there are enough")).to_be_visible()
     expect(other.locator(".st-key-news")).to_have_count(0)
     expect(runs(other)).to_have_count(0)
     bring_practice_photos(other)

@@ -107,6 +107,23 @@ def test_zips_that_are_refused_say_why_and_one_class_is_kept(train_page, app_url
     assert "Traceback" not in page.inner_text("body")
 
 
+def test_what_is_no_photo_is_told_beside_the_good_ones_and_large_photos_are_taken(train_page):
+    page = train_page
+    page.get_by_role("radio", name="Two folders").click()
+    files = [
+        ("good.png", photo_file(1)),
+        ("large.png", photo_file(2) + bytes(21_000_000)),
+        ("notes.txt", b"these are notes"),
+    ]
+    zone = page.get_by_test_id("stFileUploader").filter(has_text="Not cracked")
+    zone.locator('input[type="file"]').set_input_files(
+        [{"name": name, "mimeType": "", "buffer": data} for name, data in files]
+    )
+    report = page.get_by_test_id("stExpander").filter(has_text="1 could not be used")
+    expect(report).to_contain_text("'notes.txt' is text, not a photo")
+    expect(count_of(page, "Not cracked")).to_have_text("2")
+
+
 def test_a_list_whose_links_half_fail_gives_the_other_half(train_page, half_a_site):
     page = train_page
     page.get_by_role("radio", name="List of links").click()
@@ -163,6 +180,48 @@ def test_a_list_goes_on_after_the_tab_was_closed(train_page, app_url):
     expect(count_of(page, "Not cracked")).to_have_text("16")
     page.get_by_role("button", name="Another list").click()
     expect(page.get_by_text("Or paste the list")).to_be_visible()
+
+
+def test_a_list_that_is_cancelled_while_it_is_downloaded_is_gone(train_page, app_url):
+    page = train_page
+    go_on = Event()
+    with serving() as site:
+        site.answers = {f"/{i}.png": answer(photo_file(i)) for i in range(2)}
+        site.answers |= {
+            f"/{i}.png": lambda request: (
+                go_on.wait(TIMEOUT_MS / 1000),
+                answer(photo_file(3))(request),
+            )
+            for i in range(2, 12)
+        }
+        lines = [f"{site.url(f'/{i}.png')},crack" for i in range(12)]
+        page.get_by_role("radio", name="List of links").click()
+        give(page, "A CSV file", "walls.csv", "\n".join(["content,label", *lines]).encode())
+        page.get_by_role("button", name="Download 12 photos").click()
+        expect(page.get_by_text("Adding photos: 2 of 12")).to_be_visible(timeout=TIMEOUT_MS)
+        page.get_by_role("button", name="Cancel").click()
+        go_on.set()
+        expect(page.get_by_text("Or paste the list")).to_be_visible(timeout=TIMEOUT_MS)
+        wait_until_idle(page)
+        expect(page.get_by_text("Adding photos")).to_have_count(0)
+        assert "/11.png" not in {request.path for request in site.requests}
+    go_to_train_page(page, app_url)
+    expect(page.get_by_text("of 12 photos are here")).to_have_count(0)
+
+
+def test_from_the_photos_one_finds_where_all_is_deleted_and_is_told_when_it_is(app_url, chromium):
+    # Not by ``open_page``: some of Streamlit's own requests fail where a later page is loaded.
+    page = chromium.new_page()
+    go_to_train_page(page, app_url)
+    page.get_by_role("radio", name="Two folders").click()
+    give(page, "Not cracked", "wall.png", photo_file(1))
+    page.get_by_role("button", name="Remove all photos").click()
+    page.get_by_role("link", name="Delete everything of mine").click()
+    page.locator("summary").get_by_text("Delete everything of mine").click()
+    page.get_by_role("button", name="Delete it all").click()
+    expect(page.get_by_text("Everything of yours was deleted.")).to_be_visible(timeout=TIMEOUT_MS)
+    expect(page).to_have_url(f"{app_url}/about")
+    page.context.close()
 
 
 def test_a_practice_set_can_be_corrected_at_phone_width(train_page):

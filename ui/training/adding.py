@@ -80,12 +80,24 @@ def intake() -> Intake:
     return st.session_state.intake
 
 
+def own_photos() -> PhotoSet | None:
+    """Those of this session as they are now, for callbacks: a page may have been drawn before."""
+    folder = own_folder(create=False)
+    return photo_set(folder) if folder else None
+
+
 def ask_to_add(request: Request) -> None:
     """Add photos as soon as those asked for before are there."""
     given = intake()
     given.problem = None
     if not request.way or all(request.way != other.way for other in given.requests):
         given.requests.append(request)
+
+
+def forget_requests(way: str) -> None:
+    """Do without what was asked for by ``way``, also where adding it has begun."""
+    requests = intake().requests
+    requests[:] = [request for request in requests if request.way != way]
 
 
 def show_uploader(
@@ -124,7 +136,8 @@ def show_report() -> None:
         st.error(plain(given.problem), icon=":material/error:")
     _show_outcomes("failed", "could not be used", open_at_first=True)
     _show_outcomes("conflict", "came with two labels; the first is kept", open_at_first=True)
-    _show_outcomes("duplicate", "came twice and are kept once")
+    n_twice = sum(outcome.status == "duplicate" for outcome in given.outcomes)
+    _show_outcomes("duplicate", f"came twice and {'is' if n_twice == 1 else 'are'} kept once")
     if given.problem or given.outcomes:
         st.button("Dismiss", key="dismiss", on_click=_dismiss)
 

@@ -36,7 +36,7 @@ from cracklib.weights import read_card
 from ui import charts
 from ui.errors import errors_told
 from ui.model import bundled_inspector, inspector_at, load_inspector, model_in_use
-from ui.text import percent
+from ui.text import percent, plain
 from ui.training.models import choose_model
 
 _MODEL = {"current": "Before", "new": "New"}
@@ -91,17 +91,15 @@ def show_comparison(folder: SessionFolder, job: Job) -> None:
     """Compare the model that ``job`` wrote with the one in use, once, and show what came out."""
     with errors_told(st.error), st.container(key="comparison"):
         comparison = _comparison(job)
+        before, new = _name(comparison.current), _name(comparison.new)
+        st.subheader(f"{plain(new)} compared with {plain(before)}", anchor=False)
         st.html(
             f"<p class='headline'>{comparison.explain()}</p>"
-            f"<p>Before: <b>{_name(comparison.current)}</b>. "
-            f"New: <b>{_name(comparison.new)}</b>.</p>"
+            f"<p>Before: <b>{escape(before)}</b>. New: <b>{escape(new)}</b>.</p>"
         )
-        _show_use(job)
-        if comparison.on_check_set.change == "worse":
-            st.markdown(
-                "The new model has forgotten some of what it knew. Use it for walls like yours, "
-                "or train again with fewer epochs or only the head."
-            )
+        _show_use(job, recommended=comparison.recommends_new)
+        if advice := _advice(comparison, job):
+            st.markdown(advice)
         parts = (
             _Part(f"{job.folder.name}-yours", "Your held-out photos", comparison.on_held_out),
             _Part(f"{job.folder.name}-ours", "Our check set", comparison.on_check_set),
@@ -119,13 +117,34 @@ def show_comparison(folder: SessionFolder, job: Job) -> None:
             st.caption(f"Left out: {len(comparison.unreadable)} photos that can't be read.")
 
 
-def _show_use(job: Job) -> None:
+def _advice(comparison: Comparison, job: Job) -> str:
+    """What to do where the new model is worse on one of the sets of photos; else nothing."""
+    before = plain(_name(comparison.current))
+    yours = comparison.on_held_out.change
+    if "worse" in yours:
+        return f"On your walls the new model is {yours}: stay with {before}."
+    if comparison.on_check_set.change != "worse":
+        return ""
+    from_bundled = job.option("start") == "bundled"
+    told = (
+        "The new model has forgotten some of what it knew."
+        if from_bundled and _is_bundled(comparison.current)
+        else "On walls unlike yours the new model is worse."
+    )
+    use = "Use it for walls like yours" if comparison.recommends_new else f"Stay with {before}"
+    again = "with fewer epochs" if from_bundled else "from the bundled model"
+    if from_bundled and job.option("trainable") != "head":
+        again += " or only the head"
+    return f"{told} {use}, or train again {again}."
+
+
+def _show_use(job: Job, *, recommended: bool) -> None:
     name = job.out.stem
     in_use = name == model_in_use()
     st.button(
         "In use" if in_use else "Use this model",
         key=f"use-new-{job.folder.name}",
-        type="primary",
+        type="primary" if recommended else "secondary",
         icon=":material/check:" if in_use else None,
         disabled=in_use or not job.out.exists(),
         on_click=_use,
@@ -143,8 +162,11 @@ def _use(name: str) -> None:
 
 
 def _name(model: ComparedModel) -> str:
-    bundled = model.sha256 == bundled_inspector().card.sha256
-    return "the bundled model" if bundled else escape(model.name)
+    return "the bundled model" if _is_bundled(model) else model.name
+
+
+def _is_bundled(model: ComparedModel) -> bool:
+    return model.sha256 == bundled_inspector().card.sha256
 
 
 def _comparison(job: Job) -> Comparison:
@@ -215,7 +237,7 @@ def _table_html(scores: PairedScores) -> str:
 
 
 def _signed(value: float) -> str:
-    return f"{value:+.2f}".replace("-", "−")
+    return f"{value:+z.2f}".replace("-", "−")
 
 
 def _estimate_html(estimate: Estimate | CalibrationError | None, name: str) -> str:

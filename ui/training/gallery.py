@@ -17,7 +17,8 @@ from ui.training.adding import intake
 from ui.training.photo_set import KINDS
 
 _PER_PAGE = 24
-_THUMBNAIL_PX = 320
+_THUMBNAIL_PX = 640
+"""More than a thumbnail needs: it can be shown as large as the screen."""
 _FILTERS = {"all": "All", **KINDS, "held_out": "Held out", "alike": "Look alike"}
 
 
@@ -69,7 +70,7 @@ def _show_photo(photos: PhotoSet, photo: LabelledPhoto, notes: Sequence[str]) ->
         with errors_told(st.caption):
             st.image(_thumbnail(photos.path(photo)), width="stretch", alt=photo.name)
         with st.container(horizontal=True, wrap=False, vertical_alignment="center", gap=None):
-            st.caption(" · ".join([*notes, plain(photo.name)]), width="stretch")
+            st.caption(" · ".join([plain(photo.name), *notes]), width="stretch")
             st.button(
                 f"Remove {plain(photo.name)}",
                 icon=":material/delete:",
@@ -108,6 +109,6 @@ def _remove(photos: PhotoSet, digest: str) -> None:
         photos.remove(digest)
 
 
-@st.cache_data(show_spinner=False, max_entries=2000, scope="session")
+@st.cache_data(show_spinner=False, max_entries=1000, scope="session")
 def _thumbnail(path: Path) -> bytes:
     return encode_jpeg(fit_within(read_photo(path).pixels, _THUMBNAIL_PX), quality=80)

@@ -79,7 +79,8 @@ def _show_model(
             )
             if folder and name:
                 with st.popover("Delete", icon=":material/delete:"):
-                    st.markdown(f"Delete ‘{plain(name)}’? This can't be undone.")
+                    then = "The bundled model then judges your photos. " if name == in_use else ""
+                    st.markdown(f"Delete ‘{plain(name)}’? {then}This can't be undone.")
                     st.button(
                         "Delete it",
                         key=f"delete-{key}",

@@ -10,7 +10,15 @@ import streamlit as st
 from cracklib.intake import Link, LinkList, PhotoSet, read_links
 from ui.errors import errors_told
 from ui.text import plain
-from ui.training.adding import Request, ask_to_add, intake, show_lines, show_uploader
+from ui.training.adding import (
+    Request,
+    ask_to_add,
+    forget_requests,
+    intake,
+    own_photos,
+    show_lines,
+    show_uploader,
+)
 from ui.training.photo_set import CHOICES, KINDS
 
 _MAX_LIST_MB = 5
@@ -46,7 +54,12 @@ def show_links(photos: PhotoSet | None) -> None:
     )
     if counts[None]:
         st.selectbox(
-            "Those without a label", [None, *KINDS], format_func=CHOICES.get, key="no-label"
+            "Those without a label",
+            [None, *KINDS],
+            format_func=CHOICES.get,
+            key="no-label",
+            persist_state="session",
+            on_change=_tell_conflicts,
         )
     if given.bad_lines:
         n_bad = len(given.bad_lines)
@@ -82,11 +95,13 @@ def _show_download(photos: PhotoSet | None, links: list[Link]) -> None:
                 on_click=_add_links,
             )
         leave = "Go on without them" if n_failed else "Cancel" if missing else "Another list"
-        st.button(leave, key="drop-links", on_click=_drop_links, args=(photos,))
+        st.button(leave, key="drop-links", on_click=_drop_links)
 
 
 def _take_list(data: bytes) -> None:
     intake().links = read_links(data)
+    st.session_state.pop("no-label", None)
+    _tell_conflicts()
 
 
 def _take_pasted() -> None:
@@ -95,10 +110,24 @@ def _take_pasted() -> None:
         _take_list(st.session_state.pasted_list.encode())
 
 
-def _drop_links(photos: PhotoSet | None) -> None:
+def _tell_conflicts() -> None:
+    """Of photos that are here already under another label: they are not downloaded again."""
+    given, photos = intake(), own_photos()
+    if photos and given.links:
+        conflicts = photos.conflicts(_labelled(given.links.links))
+        names = {link.url for link in given.links.links}
+        given.outcomes[:] = [
+            outcome
+            for outcome in given.outcomes
+            if outcome.status != "conflict" or outcome.name not in names
+        ] + conflicts
+
+
+def _drop_links() -> None:
     intake().links = None
-    if photos:
-        with errors_told(intake().tell):
+    forget_requests("links")
+    with errors_told(intake().tell):
+        if photos := own_photos():
             photos.forget_links()
 
 

@@ -14,10 +14,16 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 from cracklib import config
 from cracklib.intake import PhotoSet, zip_folders
 from cracklib.intake.names import printable
-from cracklib.photo import PHOTO_SUFFIXES
 from cracklib.types import Verdict
 from ui.text import plain
-from ui.training.adding import GivenZip, Request, ask_to_add, intake, show_uploader
+from ui.training.adding import (
+    GivenZip,
+    Request,
+    ask_to_add,
+    forget_requests,
+    intake,
+    show_uploader,
+)
 from ui.training.photo_links import show_links
 from ui.training.photo_set import CHOICES, KINDS
 
@@ -26,6 +32,7 @@ _PRACTICE, _INSPECT = "Practice set", "From Inspect"
 _ICONS = {_ZIP: "folder_zip", _FOLDERS: "photo_library", _LINKS: "link"}
 _ICONS |= {_PRACTICE: "brush", _INSPECT: "thumbs_up_down"}
 _MAX_FOLDERS_ASKED = 24
+_MAX_PRACTICE = 500
 
 
 def show_ways(photos: PhotoSet | None) -> None:
@@ -77,6 +84,7 @@ def _show_zip() -> None:
                 index=list(CHOICES).index(guess),
                 format_func=CHOICES.get,
                 key=keys[folder],
+                persist_state="session",
             )
     if len(folders) > _MAX_FOLDERS_ASKED:
         st.caption(
@@ -92,12 +100,17 @@ def _show_zip() -> None:
             args=(keys,),
             disabled=not any(st.session_state[key] for key in keys.values()),
         )
-        st.button("Cancel", key="drop-zip", on_click=lambda: setattr(intake(), "zip", None))
+        st.button("Cancel", key="drop-zip", on_click=_drop_zip)
 
 
 def _take_zip(files: list[UploadedFile]) -> None:
     [file] = files
     intake().zip = GivenZip(file, zip_folders(file))
+
+
+def _drop_zip() -> None:
+    intake().zip = None
+    forget_requests("zip")
 
 
 def _add_zip(keys: dict[str, str]) -> None:
@@ -118,15 +131,15 @@ def _add_zip(keys: dict[str, str]) -> None:
 
 
 def _show_folders() -> None:
+    # Photos of any type: of a refused one Streamlit's word would go with the good ones beside it.
     for column, label in zip(st.columns(2), KINDS, strict=True):
         with column:
             show_uploader(
                 f"photos-{label}",
                 f"**{KINDS[label]}**",
                 partial(_add_files, label),
-                type=PHOTO_SUFFIXES,
                 accept_multiple_files=True,
-                max_upload_size=config.MAX_DOWNLOAD_BYTES // 2**20,
+                max_upload_size=config.MAX_FILE_BYTES // 2**20,
             )
 
 
@@ -147,9 +160,9 @@ def _show_practice(photos: PhotoSet | None) -> None:
     )
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.number_input(
-            "Photos of each kind",
+            f"Photos of each kind ({config.MIN_PHOTOS_PER_CLASS}–{_MAX_PRACTICE})",
             config.MIN_PHOTOS_PER_CLASS,
-            500,
+            _MAX_PRACTICE,
             40,
             10,
             key="n-practice",

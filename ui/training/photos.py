@@ -56,6 +56,9 @@ def show_photos(folder: SessionFolder | None) -> Split | None:
             f"Remove all photos ({len(photos.photos):,})? This can't be undone. Runs keep those "
             "that they were trained on, until you delete everything of yours."
         )
+        st.page_link(
+            "pages/about.py", label="Delete everything of mine", icon=":material/delete_forever:"
+        )
         st.button("Remove them", type="primary", key="remove-all", on_click=_clear, args=(photos,))
     return split
 
@@ -81,7 +84,8 @@ def _show_split(photos: Sequence[LabelledPhoto]) -> Split | None:
     st.caption(
         f"Trains on {_by_kind(split.train)}. Held out to measure the model on: "
         f"{_by_kind(split.val)}, chosen at random, the same each time for the same photos. Photos "
-        "that look alike or show the same wall are never on both sides."
+        "that look almost the same are never on both sides; others of one wall may be, which "
+        "flatters the result."
     )
     return split
 

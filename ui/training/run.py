@@ -32,7 +32,7 @@ def show_news(folder: SessionFolder) -> None:
     runs = jobs_of(folder)
     if not runs:
         return
-    run = next((run for run in runs if not run.has_ended()), runs[-1])
+    run = next((run for run in runs if not run.has_ended()), _last(runs))
     match run.state():
         case "queued":
             icon, news = "hourglass", "waits to be trained"
@@ -43,6 +43,7 @@ def show_news(folder: SessionFolder) -> None:
         case _ if run.has_model():
             icon, news = "check", "is trained"
         case _:
+            st.empty()  # in place of what was said while it ran: below, comparing takes a while
             return
     with st.container(border=True, key="news"):
         st.markdown(f":material/{icon}: **{plain(run.out.stem)}** {news}. [See the run](#runs)")
@@ -52,7 +53,7 @@ def show_runs(folder: SessionFolder) -> None:
     """Show this session's runs: those under way live, else the last one; the others collapsed."""
     runs = jobs_of(folder)
     under_way = [run for run in runs if not run.has_ended()]
-    shown = under_way or runs[-1:]
+    shown = under_way or [_last(runs)]
     st.fragment(_show_live, run_every=_POLL_S if under_way else None)(shown, under_way)
     last_of_name = {run.out: run for run in runs}.values()
     with_model = [run for run in last_of_name if run.has_ended() and run.has_model()]
@@ -64,6 +65,11 @@ def show_runs(folder: SessionFolder) -> None:
                 f"{plain(run.out.stem)} · {_ending(run)}", key=f"earlier-{run.folder.name}"
             ):
                 _show_run(run)
+
+
+def _last(runs: Sequence[Job]) -> Job:
+    """The one that ended last: they are trained in turn, but some are cancelled before theirs."""
+    return next((run for run in reversed(runs) if run.has_begun()), runs[-1])
 
 
 def _choose_compared(runs: Sequence[Job]) -> Job:
@@ -94,7 +100,7 @@ def _show_live(shown: Sequence[Job], under_way: Sequence[Job]) -> None:
 def _show_run(run: Job) -> None:
     progress = run.progress()
     with st.container(key=f"run-{run.folder.name}"):
-        what = words_of(_option(run, "trainable"), _option(run, "start"))
+        what = words_of(run.option("trainable"), run.option("start"))
         st.markdown(f"**{plain(run.out.stem)}**: {what}")
         _show_state(run, progress)
         if progress.epochs:
@@ -113,7 +119,7 @@ def _show_state(run: Job, progress: Progress) -> None:
             st.info(_place(run.place_in_queue()), icon=":material/hourglass:")
             _show_buttons(run, None)
         case "running":
-            _show_progress(progress, int(_option(run, "batch-size")))
+            _show_progress(progress, int(run.option("batch-size")))
             _show_buttons(run, progress)
         case "stopping":
             st.info("Stopping …", icon=":material/hourglass:")
@@ -148,13 +154,13 @@ def _show_progress(progress: Progress, batch_size: int) -> None:
                 f"step {step['step']} of {step['steps']}",
             )
             st.caption(
-                f"{_time_left(step['seconds_left'])} left · "
+                f"{_time_left(step['seconds_left'])} left of training; calibration follows · "
                 f"{step['photos_per_s']:,.0f} photos a second · "
                 f"{step['step'] * batch_size:,} photos seen · "
                 f"loss {step['loss']:.3f}, accuracy {step['accuracy']:.0%} in this epoch"
             )
         case "calibrating":
-            st.progress(share, f"Calibrating: {done} of {total} validation photos")
+            st.progress(share, f"Calibrating: step {done} of {total}")
         case "done" | "failed":
             st.progress(1.0, "Ending …")
         case _:
@@ -295,7 +301,3 @@ def _time_left(seconds: float) -> str:
     if seconds < 3600:
         return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
     return f"{seconds // 3600:.0f} h {seconds % 3600 // 60:.0f} min"
-
-
-def _option(run: Job, name: str) -> str:
-    return run.arguments[run.arguments.index(f"--{name}") + 1]

@@ -148,10 +148,10 @@ def _show_more() -> None:
             "is the article's, slow at the same rate.",
         )
         st.number_input(
-            "Learning rate",
+            "Learning rate (0.000001–1)",
             1e-6,
             1.0,
-            step=1e-4,
+            step=1e-5,
             format="%g",
             key=_key("learning_rate"),
             persist_state="session",
@@ -182,7 +182,15 @@ def _show_more() -> None:
 
 
 def _show_number(label: str, name: str, least: int, most: int, text: str) -> None:
-    st.number_input(label, least, most, step=1, key=_key(name), persist_state="session", help=text)
+    st.number_input(
+        f"{label} ({least}–{most:,})",
+        least,
+        most,
+        step=1,
+        key=_key(name),
+        persist_state="session",
+        help=text,
+    )
 
 
 def _show_list(label: str, name: str, choices: Mapping[str, str], text: str) -> None:
