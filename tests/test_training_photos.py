@@ -142,7 +142,7 @@ def test_a_practice_set_is_split_and_its_labels_can_be_corrected(app, folders):
     app.button_group(key="gallery-filter").set_value("held_out").run()
     held_out = app.session_state.split.val
     assert len(app.get("image")) == len(held_out)
-    assert any(caption.value.endswith(r"crack\.jpg · held out") for caption in app.caption)
+    assert any(caption.value.endswith("crack\\.jpg  \nheld out") for caption in app.caption)
 
 
 def test_a_second_practice_set_has_other_walls(app, folders):

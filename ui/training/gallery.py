@@ -70,7 +70,7 @@ def _show_photo(photos: PhotoSet, photo: LabelledPhoto, notes: Sequence[str]) ->
         with errors_told(st.caption):
             st.image(_thumbnail(photos.path(photo)), width="stretch", alt=photo.name)
         with st.container(horizontal=True, wrap=False, vertical_alignment="center", gap=None):
-            st.caption(" · ".join([plain(photo.name), *notes]), width="stretch")
+            st.caption("  \n".join([plain(photo.name), " · ".join(notes)]), width="stretch")
             st.button(
                 f"Remove {plain(photo.name)}",
                 icon=":material/delete:",

@@ -139,7 +139,7 @@ def _show_folders() -> None:
                 f"**{KINDS[label]}**",
                 partial(_add_files, label),
                 accept_multiple_files=True,
-                max_upload_size=config.MAX_FILE_BYTES // 2**20,
+                max_upload_size=config.MAX_SET_BYTES // 2**20,
             )
 
 
