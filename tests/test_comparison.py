@@ -294,8 +294,8 @@ class TestPage:
         assert not page.error
         [use] = [button for button in page.button if button.label == "In use"]
         assert use.disabled
+        assert "compared with the bundled model" in page.subheader[0].value
         html = " ".join(html.value for html in page.get("html"))
-        assert "Before: <b>the bundled model</b>" in html
         assert "current" not in html.lower(), "the new one is that by now"
 
     @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, field
-from html import escape
 from pathlib import Path
 
 import streamlit as st
@@ -93,10 +92,7 @@ def show_comparison(folder: SessionFolder, job: Job) -> None:
         comparison = _comparison(job)
         before, new = _name(comparison.current), _name(comparison.new)
         st.subheader(f"{plain(new)} compared with {plain(before)}", anchor=False)
-        st.html(
-            f"<p class='headline'>{comparison.explain()}</p>"
-            f"<p>Before: <b>{escape(before)}</b>. New: <b>{escape(new)}</b>.</p>"
-        )
+        st.html(f"<p class='headline'>{comparison.explain()}</p>")
         _show_use(job, recommended=comparison.recommends_new)
         if advice := _advice(comparison, job):
             st.markdown(advice)
