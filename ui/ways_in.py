@@ -7,6 +7,7 @@ import streamlit as st
 from cracklib.photo import encode_jpeg, fit_within
 from cracklib.samples import SAMPLES, sample_photo
 from ui import session
+from ui.uploads import take_uploads
 
 _FILE, _CAMERA, _URL = "File", "Camera", "Web address"
 _MAX_UPLOAD_MB = 200
@@ -59,7 +60,7 @@ def _show_camera() -> None:
 
 
 def _take_files(key: str) -> None:
-    files = st.session_state[key]
+    files = take_uploads(key)
     if not files:
         return
     st.session_state.n_uploads += 1

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import streamlit as st
-from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from cracklib.intake import LinkList, Outcome, PhotoSet
@@ -23,6 +22,7 @@ from ui.errors import errors_told
 from ui.own_folder import own_folder
 from ui.text import plain
 from ui.training.photo_set import photo_set
+from ui.uploads import take_uploads
 
 _MAX_LINES = 200
 
@@ -147,23 +147,12 @@ def _dismiss() -> None:
     intake().outcomes.clear()
 
 
-def let_go(files: Sequence[UploadedFile]) -> None:
-    """Free the memory of uploads that were taken: Streamlit keeps it while the tab is connected."""
-    context = get_script_run_ctx()
-    for file in files:
-        context.uploaded_file_mgr.remove_file(context.session_id, file.file_id)
-
-
 def _take_files(name: str, key: str, take: Callable[[list[UploadedFile]], None]) -> None:
-    value = st.session_state[key]
-    files = [
-        f for f in (value if isinstance(value, list) else [value]) if isinstance(f, UploadedFile)
-    ]
+    files = take_uploads(key)
     if not files:
         return
     intake().n_taken[name] += 1
     intake().problem = None
-    let_go(files)
     with errors_told(intake().tell):
         take(files)
 

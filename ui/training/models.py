@@ -16,7 +16,7 @@ from ui.model import model_in_use, use_model
 from ui.own_folder import own_folder
 from ui.quality import quality_rows
 from ui.text import plain
-from ui.training.adding import let_go
+from ui.uploads import let_go
 
 _MAX_UPLOAD_MB = 70
 """Enough for the weights in float32."""
