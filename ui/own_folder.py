@@ -16,6 +16,7 @@ from cracklib.errors import CrackError
 from cracklib.jobs import advance, end_session
 from cracklib.store import SessionFolder, Store
 from ui.errors import errors_told
+from ui.training.photo_set import forget_photos
 
 COOKIE = "wall_crack_session"
 
@@ -139,8 +140,6 @@ def show_deletion() -> None:
 
 
 def _delete_all() -> None:
-    from ui.training.photo_set import forget_photos  # brings what only the Train page needs
-
     folder = own_folder(create=False)
     if folder:
         end_session(folder)

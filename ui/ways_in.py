@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from cracklib.photo import encode_jpeg, fit_within
 from cracklib.samples import SAMPLES, sample_photo
 from ui import session
-from ui.uploads import take_uploads
+from ui.uploads import show_uploader
 
 _FILE, _CAMERA, _URL = "File", "Camera", "Web address"
 _MAX_UPLOAD_MB = 200
@@ -34,15 +35,11 @@ def show_ways_in() -> None:
 
 
 def _show_uploader() -> None:
-    """Takes whatever is dropped: what Streamlit refuses, it explains to a mouse alone. Then it is
-    empty again, for the photo shown may soon be another.
-    """
-    key = f"upload-{st.session_state.setdefault('n_uploads', 0)}"
-    st.file_uploader(
+    """Takes whatever is dropped: what Streamlit refuses, it explains to a mouse alone."""
+    show_uploader(
+        "upload",
         "Choose a wall photo or drop it here",
-        key=key,
-        on_change=_take_files,
-        args=(key,),
+        _take_files,
         accept_multiple_files=True,
         max_upload_size=_MAX_UPLOAD_MB,
         label_visibility="collapsed",
@@ -59,11 +56,7 @@ def _show_camera() -> None:
     )
 
 
-def _take_files(key: str) -> None:
-    files = take_uploads(key)
-    if not files:
-        return
-    st.session_state.n_uploads += 1
+def _take_files(files: list[UploadedFile]) -> None:
     session.ask_for_file(files[0].getvalue(), files[0].name)
     if len(files) > 1:
         st.toast(f"One photo at a time: of the {len(files)}, the first is inspected.")

@@ -6,7 +6,6 @@ run cut short by the next click, or by a look at another page, goes on where it 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,11 +17,11 @@ from cracklib.intake import LinkList, Outcome, PhotoSet
 from cracklib.intake.names import printable
 from cracklib.store import SessionFolder
 from cracklib.types import Progress, Verdict
+from ui import uploads
 from ui.errors import errors_told
 from ui.own_folder import own_folder
 from ui.text import plain
 from ui.training.photo_set import photo_set
-from ui.uploads import take_uploads
 
 _MAX_LINES = 200
 
@@ -59,8 +58,6 @@ class Intake:
     problem: str | None = None
     zip: GivenZip | None = None
     links: LinkList | None = None
-    n_taken: Counter[str] = field(default_factory=Counter)
-    """How often the files of each uploader were taken."""
     photos_changed: bool = False
     """Since the page last ran as a whole."""
 
@@ -103,9 +100,14 @@ def forget_requests(way: str) -> None:
 def show_uploader(
     name: str, label: str, take: Callable[[list[UploadedFile]], None], **options: Any
 ) -> None:
-    """An uploader that is empty again once its files were taken."""
-    key = f"{name}-{intake().n_taken[name]}"
-    st.file_uploader(label, key=key, on_change=_take_files, args=(name, key, take), **options)
+    """One whose ``take`` may raise ``CrackError``; see ``uploads.show_uploader``."""
+
+    def take_and_tell(files: list[UploadedFile]) -> None:
+        intake().problem = None
+        with errors_told(intake().tell):
+            take(files)
+
+    uploads.show_uploader(name, label, take_and_tell, **options)
 
 
 def show_lines(lines: Sequence[str]) -> None:
@@ -145,16 +147,6 @@ def show_report() -> None:
 def _dismiss() -> None:
     intake().problem = None
     intake().outcomes.clear()
-
-
-def _take_files(name: str, key: str, take: Callable[[list[UploadedFile]], None]) -> None:
-    files = take_uploads(key)
-    if not files:
-        return
-    intake().n_taken[name] += 1
-    intake().problem = None
-    with errors_told(intake().tell):
-        take(files)
 
 
 def _serve(request: Request, photos: PhotoSet) -> None:

@@ -26,6 +26,7 @@ from ui.training.adding import (
 )
 from ui.training.photo_links import show_links
 from ui.training.photo_set import CHOICES, KINDS
+from ui.uploads import n_taken
 
 _ZIP, _FOLDERS, _LINKS = "Zip", "Two folders", "List of links"
 _PRACTICE, _INSPECT = "Practice set", "From Inspect"
@@ -75,7 +76,7 @@ def _show_zip() -> None:
     st.markdown(f"**{plain(printable(given.file.name))}**: what do the photos in each folder show?")
     folders = sorted(given.folders.items(), key=lambda item: (item[1] is None, item[0]))
     asked = folders[:_MAX_FOLDERS_ASKED]
-    keys = {name: f"zip-{intake().n_taken['zip']}-{i}" for i, (name, _) in enumerate(asked)}
+    keys = {name: f"zip-{n_taken('zip')}-{i}" for i, (name, _) in enumerate(asked)}
     with st.grid(min_column_width=200):
         for folder, guess in asked:
             st.selectbox(
