@@ -88,28 +88,30 @@ def calibrate(
     labels = np.array([file.label for file in files])
     sources = [file.source for file in files]
     balance = balanced_weights(labels, sources)
-    margins = np.array([photo.evidence.mean(dtype=np.float64) for photo in photos])
+    margins = np.array([photo.whole.evidence.mean(dtype=np.float64) for photo in photos])
     temperature = fit_temperature(np.stack([0 * margins, margins], axis=1), labels, balance)
     log_odds = margins / temperature
-    known = np.array([photo.is_known for photo in photos])
-    has_others = are_others_sound(known, labels)
-    if has_others:
+    if are_others_sound(np.array([(p.large or p.whole).is_known for p in photos]), labels):
         scenes = [seen for seen in scenes if seen.is_known]
     window_scale = _fit_window_scale(scenes, temperature)
-    as_whole = np.array([window_scale is None or photo.strongest is None for photo in photos])
+    as_whole = np.array([window_scale is None or photo.large is None for photo in photos])
+    served = [p.large if window_scale and p.large else p.whole for p in photos]
     if window_scale:
-        strongest = np.array([photo.strongest or 0.0 for photo in photos]) / temperature
-        log_odds[~as_whole] = (window_scale.slope * strongest + window_scale.offset)[~as_whole]
-    by_trace = np.array([photo.by_trace for photo in photos])
+        strongest = np.array([strongest_window(s.evidence, WINDOW_CELLS) for s in served])
+        as_large = window_scale.slope * strongest / temperature + window_scale.offset
+        log_odds[~as_whole] = as_large[~as_whole]
+    by_trace = np.array([seen.by_trace for seen in served])
     log_odds += by_trace
+    known = np.array([seen.is_known for seen in served])
     surface_prior = None
-    if has_others or by_trace.any():  # which is never negative, and nothing above makes up for it
+    # What the trace counts for is never negative, and nothing above makes up for it.
+    if are_others_sound(known, labels) or by_trace.any():
         surface_prior = fit_surface_prior(log_odds, labels, sources, known, as_whole)
         log_odds += np.where(as_whole, surface_prior.offset, 0)
         log_odds -= np.where(known, 0, surface_prior.deduction)
     probabilities = 1 / (1 + np.exp(-log_odds))
     measured = measure_by_source(labels, probabilities, sources, VERDICT_THRESHOLD)
-    maps = np.stack([photo.evidence for photo in photos])
+    maps = np.stack([photo.whole.evidence for photo in photos])
     return {
         "temperature": temperature,
         "verdict_threshold": VERDICT_THRESHOLD,
@@ -133,16 +135,21 @@ def find_ranges(
     return measure_ranges(weights, feature_layer, photos)
 
 
-class _SeenPhoto(NamedTuple):
-    """``evidence`` is the class activation map of the photo as a whole, ``strongest`` that of its
-    strongest window if it is large, both in log-odds that no temperature was applied to.
-    ``by_trace`` is what its trace counts for.
+class _Seen(NamedTuple):
+    """``evidence`` is the class activation map of two looks, in log-odds that no temperature was
+    applied to. ``by_trace`` is what the trace counts for.
     """
 
     evidence: FloatArray
-    strongest: float | None
     is_known: bool
     by_trace: float
+
+
+class _SeenPhoto(NamedTuple):
+    """As all photos are seen, and as a large one is; weights with no window scale see none so."""
+
+    whole: _Seen
+    large: _Seen | None
 
 
 class _SeenScene(NamedTuple):
@@ -172,8 +179,11 @@ def _look_at_all(
     def look(photo: FloatArray) -> Look:
         return look_at(photo, engine, head, surface, temperature=1.0)
 
-    def by_trace(look: Look) -> float:
-        return 0.0 if look.likeness is None else TRACE_WEIGHT * prominence(look.likeness)
+    def twice(pixels: Pixels, size: tuple[int, int]) -> _Seen:
+        found = look_twice(look, pixels, size)
+        likeness = found.likeness
+        by_trace = 0.0 if likeness is None else TRACE_WEIGHT * prominence(likeness)
+        return _Seen(found.evidence, found.known_surface is not False, by_trace)
 
     def count() -> None:
         bar.update()
@@ -188,13 +198,8 @@ def _look_at_all(
     for file in files:
         pixels = read_photo(file.path).pixels
         large = large_input_size(pixels.shape[:2])
-        whole = look_twice(look, pixels, FIRST_LOOK_SIZE)
-        in_large = look_twice(look, pixels, large) if large else None
-        strongest = strongest_window(in_large.evidence, WINDOW_CELLS) if in_large else None
-        seen = in_large or whole
-        seen_photos.append(
-            _SeenPhoto(whole.evidence, strongest, seen.known_surface is not False, by_trace(seen))
-        )
+        whole = twice(pixels, FIRST_LOOK_SIZE)
+        seen_photos.append(_SeenPhoto(whole, twice(pixels, large) if large else None))
         squares[file.path] = resize_to_input(pixels, (SQUARE_PX, SQUARE_PX))
         wide_squares[file.path] = resize_to_input(pixels, (WIDE_SQUARE_PX, WIDE_SQUARE_PX))
         from_near[file.path] = look(to_input(pixels)).evidence
@@ -206,13 +211,12 @@ def _look_at_all(
         (wide_scenes, wide_squares, (from_afar, from_near)),
     ):
         for scene in planned:
-            once = look_twice(look, make_scene(scene, parts), SCENE_SIZE)
+            once = twice(make_scene(scene, parts), SCENE_SIZE)
             # What a search would find in it at each finer scale: the windows of its photos.
             searched = [[found[file.path] for file in scene.files] for found in scales]
             maps = ([once.evidence], *searched)
             by_scale = [measure_windows(of_scale, WINDOW_CELLS) for of_scale in maps]
-            is_known = once.known_surface is not False
-            seen_scenes.append(_SeenScene(scene, by_scale, is_known, by_trace(once)))
+            seen_scenes.append(_SeenScene(scene, by_scale, once.is_known, once.by_trace))
             count()
     bar.close()
     return seen_photos, seen_scenes

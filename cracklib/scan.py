@@ -84,7 +84,8 @@ def scan_sizes(size: tuple[int, int]) -> list[tuple[int, int]]:
     sizes: list[tuple[int, int]] = []
     factor = 1
     while size[0] * size[1] >= 2 * seen[0] * seen[1] * factor**2:
-        rows, columns = (max(1, round(side / factor / STRIDE)) for side in size)
+        # Two cells: weights that average block5_pool have one for both.
+        rows, columns = (max(2, round(side / factor / STRIDE)) for side in size)
         sizes.insert(0, (rows * STRIDE, columns * STRIDE) if factor > 1 else size)
         factor *= 2
     return sizes

@@ -1,5 +1,7 @@
 """What the validation photos are set into to fit how large photos are read."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,15 +11,24 @@ from cracklib.calibration import (
     SCENES,
     SQUARE_PX,
     are_others_sound,
+    calibrate,
     fit_deduction,
     fit_surface_prior,
     make_scene,
     plan_scenes,
 )
+from cracklib.classifier import Classifier, find_tracer
+from cracklib.config import engine_name
 from cracklib.dataset import LabelledFile
+from cracklib.engines import build_engine
+from cracklib.metrics import measure_by_source
 from cracklib.photo import encode_png, read_photo
+from cracklib.pipeline import Inspector
 from cracklib.preprocess import resize_to_input
+from cracklib.surface import find_readout
+from cracklib.synthesis import render_crack, render_wall
 from cracklib.types import WindowScale
+from cracklib.weights import load_weights
 
 
 @pytest.fixture
@@ -30,6 +41,35 @@ def files(tmp_path) -> list[LabelledFile]:
         path.write_bytes(encode_png(np.full((50, 60, 3), 40 if label else 200, np.uint8)))
         files.append(LabelledFile(path, label, source))
     return files
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("one_source", [True, False])
+def test_the_card_says_what_is_served(one_source, tmp_path, bundled_weights):
+    """Of large photos too where nothing can be fitted for them, as no source has both labels."""
+    files = []
+    for number in range(12):
+        rng = np.random.default_rng(number)
+        pixels, label = render_wall(rng, (400, 500)), number % 2
+        if label:
+            pixels, _ = render_crack(pixels, rng)
+        source = "wall" if one_source else ("sound", "cracked")[label]
+        path = tmp_path / f"{source}-{number}.png"
+        path.write_bytes(encode_png(pixels))
+        files.append(LabelledFile(path, label, source))
+    weights, card = load_weights(bundled_weights)
+    tracer = find_tracer(weights)
+    calibrated = calibrate(weights, card.feature_layer, files, tracer)
+    assert (calibrated["window_scale"] is not None) == one_source
+    engine = build_engine(engine_name(), weights, card.feature_layer, tracer)
+    card = replace(card, **calibrated)
+    inspector = Inspector(Classifier(engine, weights, card, find_readout(weights)))
+    served = [inspector.inspect(file.path).probability for file in files]
+    labels, sources = [file.label for file in files], [file.source for file in files]
+    measured = measure_by_source(np.array(labels), served, sources, card.verdict_threshold)
+    for source, quality in card.quality.items():
+        error = measured[source].calibration_error.value
+        assert quality["calibration_error"]["value"] == pytest.approx(error, abs=1e-4)
 
 
 def test_a_scene_is_of_one_source_and_cracked_by_one_photo(files):

@@ -223,6 +223,18 @@ def test_a_strip_of_any_length_is_searched(searching):
     assert searched.crack_heat[24, 70_008] > 0.25
 
 
+@pytest.mark.parametrize("stride", [16, 32])
+def test_a_strip_of_one_cell_is_searched(stride):
+    """Weights that average block5_pool have a cell for 32 pixels, and photos may be as low."""
+    pixels = np.full((32, 80_000, 3), 150, np.uint8)
+    pixels[:, 69_984:70_016] = 0
+    card = make_card(feature_layer={16: "block5_conv3", 32: "block5_pool"}[stride])
+    engine = PlainEngine(lambda batch: tiny_dense_map(batch, stride))
+    searched = Inspector(Classifier(engine, TINY_HEAD, card)).inspect(Photo(pixels), scan=True)
+    assert len(searched.scales) > 1
+    assert searched.scales[-1][0].argmax() * stride // 32 == 69_984 // 32
+
+
 def test_a_photo_that_one_pass_sees_well_is_left_as_it_is(searching, dark_corner):
     once, searched = searching.inspect(dark_corner), searching.inspect(dark_corner, scan=True)
     assert not searched.scales

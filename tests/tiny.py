@@ -29,11 +29,11 @@ def tiny_map(batch):
     return np.stack([np.maximum(-grey, 0), np.maximum(grey, 0)], axis=-1) / np.float32(64)
 
 
-def tiny_dense_map(batch):
-    """As ``tiny_map``, but a cell for 16 pixels of any photo: (n, rows, columns, 2)."""
-    rows, columns = (side // 16 for side in batch.shape[1:3])
-    cells = batch[:, : rows * 16, : columns * 16].mean(-1)
-    grey = cells.reshape(len(batch), rows, 16, columns, 16).mean((2, 4))
+def tiny_dense_map(batch, stride=16):
+    """As ``tiny_map``, but a cell for ``stride`` pixels of any photo: (n, rows, columns, 2)."""
+    rows, columns = (side // stride for side in batch.shape[1:3])
+    cells = batch[:, : rows * stride, : columns * stride].mean(-1)
+    grey = cells.reshape(len(batch), rows, stride, columns, stride).mean((2, 4))
     return np.stack([np.maximum(-grey, 0), np.maximum(grey, 0)], axis=-1) / np.float32(64)
 
 
