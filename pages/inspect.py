@@ -29,7 +29,7 @@ with st.container():
     show_model_in_use()
     result = session.result()
     if problem := session.problem():
-        below = f" Shown below is still {result.inspection.photo.name}." if result else ""
+        below = f" Shown below is {result.inspection.photo.name}." if result else ""
         st.error(plain(problem + below), icon=":material/error:")
     show_scan(inspector)
 if result := session.result():

@@ -77,10 +77,12 @@ def serve(inspector: Inspector) -> None:
 
     What another model judged, as this session's was chosen anew, is judged again.
     """
-    _follow_link()
+    followed = _follow_link()
     if "request" in st.session_state:
         st.session_state.problem = None
         _serve_request(inspector)
+        # The address stays as it was opened, so that a reload tries it again.
+        st.session_state.failed_link = followed if problem() else None
     if result() is None:
         ask_for_sample(_FIRST_SAMPLE)
         _serve_request(inspector)
@@ -113,6 +115,7 @@ def leave() -> None:
     """Note that another page is open, whose address names no photo, and what failed is past."""
     st.session_state.pop("link", None)
     st.session_state.pop("problem", None)
+    st.session_state.pop("failed_link", None)
 
 
 def _serve_request(inspector: Inspector) -> None:
@@ -142,15 +145,18 @@ def _put(new: Result) -> None:
     st.session_state.result = new
 
 
-def _follow_link() -> None:
-    """File a request where the address was opened, or gone back to, and not written by us."""
+def _follow_link() -> Link | None:
+    """File a request where the address was opened, or gone back to, and not written by us.
+
+    Returns what it asks for.
+    """
     if "request" in st.session_state:
-        return
+        return None
     address = st.query_params.to_dict()
     link = {key: address[key] for key in ("url", "sample") if key in address}
     came_back = result() is not None and "link" not in st.session_state
     if link == st.session_state.get("link") or (came_back and not link):
-        return
+        return None
     if "url" in link:
         ask_for_url(link["url"])
     elif not link and "at_bare_address" in st.session_state:
@@ -160,11 +166,12 @@ def _follow_link() -> None:
     else:
         ask_for_sample(_FIRST_SAMPLE)
         st.toast("The link names a sample that is not here.")
+    return link
 
 
 def _write_link() -> None:
     shown = result()
-    link = (shown.link if shown else None) or {}
+    link = st.session_state.get("failed_link") or (shown.link if shown else None) or {}
     for key in ("url", "sample"):
         if key in link:
             st.query_params[key] = link[key]
