@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
+from scipy.optimize import brentq, minimize_scalar
+from scipy.special import expit
 from tqdm import tqdm
 
 from cracklib.architecture import HEAD, FeatureLayer
@@ -54,6 +55,8 @@ MAX_RISE = 0.01
 LEAST_OTHERS = 50
 OTHERS_CRACKED_AT_MOST = 0.1
 OTHERS_ALARM_AT_MOST = 0.02
+OTHERS_MEAN_AT_MOST = 0.025
+"""Of the probabilities of the sound others: by so much they are wrong, all of them together."""
 MARGIN = 0.01
 """So that no engine's rounding calls the highest of them cracked."""
 MAX_OFFSET = 3.0
@@ -333,8 +336,9 @@ def fit_surface_prior(
     judged ``as_whole``, with all sources and without each, and the lowest is taken, so that no
     source by itself makes the others look cracked; it is 0 where they are not of both labels. The
     deduction is the least by which no more than ``OTHERS_ALARM_AT_MOST`` of the sound others are
-    called cracked. Where ``are_others_sound`` says no, all photos count as walls, and the deduction
-    is 0. All are (photos,).
+    called cracked and their mean probability is no more than ``OTHERS_MEAN_AT_MOST``. Where
+    ``are_others_sound`` says no, all photos count as walls, and the deduction is 0. All are
+    (photos,).
     """
     has_others = are_others_sound(known, labels)
     names = np.array(sources)
@@ -356,7 +360,14 @@ def fit_surface_prior(
         return SurfacePrior(offset, deduction=0.0)
     others = (log_odds + np.where(as_whole, offset, 0))[~known & (labels == 0)]
     highest = float(np.quantile(others, 1 - OTHERS_ALARM_AT_MOST, method="higher"))
-    return SurfacePrior(offset, deduction=max(0.0, highest + MARGIN))
+    deduction = max(0.0, highest + MARGIN)
+
+    def excess(deduction: float) -> float:
+        return float(expit(others - deduction).mean()) - OTHERS_MEAN_AT_MOST
+
+    if excess(deduction) > 0:
+        deduction = float(brentq(excess, deduction, MAX_DEDUCTION))
+    return SurfacePrior(offset, deduction)
 
 
 def fit_heat_scale(

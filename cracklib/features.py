@@ -179,7 +179,10 @@ def _make_ahead(
     views: Sequence[View], side_px: int
 ) -> Iterator[list[tuple[Pixels, NDArray[np.int8]]]]:
     """Pixels and cells of ``views`` in chunks, the next made while one is used."""
-
+    if 0 < len(views) <= _CHUNK:
+        # Processes take longer to start than these to be made.
+        yield [make_input(view, side_px) for view in views]
+        return
     # Processes, for half of drawing is Python; spawned, for TensorFlow doesn't survive a fork.
     spawn = multiprocessing.get_context("spawn")
     try:

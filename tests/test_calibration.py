@@ -7,6 +7,7 @@ import pytest
 
 from cracklib.calibration import (
     OTHERS_ALARM_AT_MOST,
+    OTHERS_MEAN_AT_MOST,
     SCENE_GRID,
     SCENES,
     SQUARE_PX,
@@ -146,7 +147,7 @@ def known_and_others(walls=400, others=200):
     rng = np.random.default_rng(0)
     right = rng.normal(0, 3, walls)
     labels = (rng.random(walls) < 1 / (1 + np.exp(-right))).astype(int)
-    log_odds = np.concatenate([right - 1, rng.normal(-2, 1.5, others)])
+    log_odds = np.concatenate([right - 1, rng.normal(-9, 6, others)])
     known = np.arange(walls + others) < walls
     return log_odds, np.concatenate([labels, np.zeros(others, int)]), known
 
@@ -167,6 +168,14 @@ def test_the_prior_gives_walls_what_they_lack_and_lets_few_others_alarm():
     assert prior.offset == pytest.approx(1, abs=0.3)
     alarmed = (log_odds[~known] + prior.offset - prior.deduction > 0).mean()
     assert OTHERS_ALARM_AT_MOST - 0.01 < alarmed <= OTHERS_ALARM_AT_MOST
+
+
+def test_others_that_never_alarm_but_all_seem_a_little_cracked_are_told_surer():
+    log_odds, labels, known = known_and_others()
+    log_odds[~known] = -3  # with what walls lack, 12 % each
+    prior = fit(log_odds, labels, known)
+    told = 1 / (1 + np.exp(-(log_odds[~known] + prior.offset - prior.deduction)))
+    assert told.mean() == pytest.approx(OTHERS_MEAN_AT_MOST, abs=1e-3)
 
 
 def test_no_source_by_itself_makes_the_others_look_cracked():

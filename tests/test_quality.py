@@ -12,7 +12,7 @@ from cracklib.pipeline import Inspector
 
 pytestmark = pytest.mark.slow
 
-LOOKED_AT_AGAIN = slice(None, None, 8)
+LOOKED_AT_AGAIN = slice(None, None, 12)
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from cracklib.errors import DatasetError, TrainingError
 from cracklib.photo import encode_png
 from cracklib.recipes import RECIPES, resolve_recipe
 from cracklib.synthesis import render_crack, render_wall
-from cracklib.views import CRACK, NO_CRACK, UNKNOWN, Mix, View, make_view
+from cracklib.views import CRACK, NO_CRACK, UNKNOWN, Mix, View, make_input
 from cracklib.weights import encode_weights, load_weights, read_encoded
 
 tf = pytest.importorskip("tensorflow")
@@ -30,9 +30,9 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
-    """24 rendered walls to train on and 12 to validate on, half of them cracked, two sources."""
+    """24 rendered walls to train on and 8 to validate on, half of them cracked, two sources."""
     folder = tmp_path_factory.mktemp("data")
-    for split, count in (("train", 24), ("val", 12)):
+    for split, count in (("train", 24), ("val", 8)):
         for number in range(count):
             rng = np.random.default_rng([count, number])
             label = number % 2
@@ -83,7 +83,7 @@ def test_a_run_writes_weights_and_a_card_that_belong_together(uninterrupted):
     assert len(card.recipe["history"]) == 2
     assert card.data == {s: {"no_crack": 6, "crack": 6} for s in "ab"}
     assert set(card.quality) == {"a", "b", "overall"}
-    assert card.quality["overall"]["photos"] == 12
+    assert card.quality["overall"]["photos"] == 8
     assert card.heat_scale.low < card.heat_scale.high
     assert card.minutes is not None
     assert 0 <= card.minutes < 60
@@ -158,10 +158,10 @@ def test_the_hardest_crops_are_those_called_cracked_most(tmp_path):
         path = tmp_path / f"wall-{number}.png"
         path.write_bytes(encode_png(pixels))
         file = LabelledFile(path, NO_CRACK, "wall")
-        crops.append([View("photo", NO_CRACK, (file,), seed) for seed in range(6)])
+        crops.append([View("photo", NO_CRACK, (file,), seed) for seed in range(12)])
     hardest = training._hardest(crops, 2, MostUneven())
     assert [view.files for view in hardest] == [crops[1][0].files, crops[2][0].files]
-    spread = [make_view(view).pixels.std(axis=(0, 1)).mean() for view in crops[1]]
+    spread = [make_input(view, 224)[0].std(axis=(0, 1)).mean() for view in crops[1]]
     assert hardest[0] == crops[1][int(np.argmax(spread))]
     assert training._hardest(crops, 0, MostUneven()) == []
 
