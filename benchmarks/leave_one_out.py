@@ -9,7 +9,7 @@ is not trained again. Twenty-five minutes for each model on 2 cores.
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,19 +43,17 @@ def main() -> None:
     arguments = parser.parse_args()
     data, folder = arguments.data, arguments.folder
     train_files, val_files = find_split(data)
-    rows = []
+    rows: list[list[str]] = []
     if arguments.cracks:
         rendered = _rendered_instead(data, folder / "rendered")
         inspector = _train(rendered, folder / "without-cracks.safetensors", without=())
-        rows = [_measure(inspector, val_files, source) for source in ("concrete", *SOURCES)]
+        for source in ("concrete", *SOURCES):
+            rows += _measure(inspector, source, val_files)
     else:
         for source in SOURCES:
             weights = folder / f"without-{source}.safetensors"
             inspector = _train(data, weights, without=(source,))
-            rows += [
-                _measure(inspector, files, source)
-                for files in (val_files, [*val_files, *train_files])
-            ]
+            rows += _measure(inspector, source, val_files, train_files)
     print_table(["source", "photos", "AUC", "balanced accuracy", "calibration error"], rows)
 
 
@@ -97,10 +95,22 @@ def _rendered_instead(data: Path, folder: Path) -> Path:
     return folder
 
 
-def _measure(inspector: Inspector, files: Sequence[LabelledFile], source: str) -> list[str]:
-    of_source = [file for file in files if file.source == source]
-    probabilities = [inspector.inspect(file.path).probability for file in of_source]
-    labels = [file.label for file in of_source]
+def _measure(
+    inspector: Inspector, source: str, *parts: Sequence[LabelledFile]
+) -> Iterator[list[str]]:
+    """A row for the photos of the source in the first of ``parts``, in the first two, and so on."""
+    labels: list[int] = []
+    probabilities: list[float] = []
+    for part in parts:
+        files = [file for file in part if file.source == source]
+        labels += [file.label for file in files]
+        probabilities += [inspector.inspect(file.path).probability for file in files]
+        yield _row(inspector, source, labels, probabilities)
+
+
+def _row(
+    inspector: Inspector, source: str, labels: list[int], probabilities: list[float]
+) -> list[str]:
     threshold = inspector.card.verdict_threshold
     measured = measure_classification(labels, probabilities, threshold)
     error = measured.calibration_error

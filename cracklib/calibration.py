@@ -112,7 +112,7 @@ def calibrate(
         surface_prior = fit_surface_prior(log_odds, labels, sources, known, as_whole)
         log_odds += np.where(as_whole, surface_prior.offset, 0)
         log_odds -= np.where(known, 0, surface_prior.deduction)
-    probabilities = 1 / (1 + np.exp(-log_odds))
+    probabilities = expit(log_odds)
     measured = measure_by_source(labels, probabilities, sources, VERDICT_THRESHOLD)
     maps = np.stack([photo.whole.evidence for photo in photos])
     return {
@@ -304,7 +304,7 @@ def fit_deduction(
             (strengths[index][:, 0] - deduction * strengths[index][:, 1]).max() for index in sound
         ]
         log_odds = scale.slope * np.array(strongest) + scale.offset + by_trace[sound]
-        probabilities = 1 / (1 + np.exp(-log_odds))
+        probabilities = expit(log_odds)
         return np.array([probabilities[sources == source].mean() for source in np.unique(sources)])
 
     most = suspicion(MAX_DEDUCTION) + MAX_RISE
